@@ -1,0 +1,367 @@
+"""The one typed configuration of a run: a TOML file, plus ``--set section.key=value`` from the command line.
+
+Only ``cli`` and ``train.loop`` read it; inner functions take values. Paths in a recipe are relative to the
+folder that the command is started in. A key that does not exist is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from diagnosis_zero.errors import InputError, nearest
+
+Objective = Literal["grpo", "dr-grpo", "dapo", "gspo", "cispo"]
+Aggregation = Literal["token-mean", "sequence-mean", "dr-grpo"]
+Normalise = Literal["std", "mean"]
+KlEstimator = Literal["k1", "k2", "k3"]
+Sink = Literal["tensorboard", "wandb"]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "grpo": {},
+    "dr-grpo": {"aggregation": "dr-grpo", "normalise": "mean"},
+    "dapo": {"clip_high": 0.28, "overlong": "penalise"},
+    "gspo": {"clip_low": 3e-4, "clip_high": 4e-4, "aggregation": "sequence-mean"},
+    "cispo": {"clip_low": 1.0, "clip_high": 4.0},
+}
+"""What ``train.objective`` sets where the recipe does not say otherwise (sources: ``train.loss``)."""
+
+FIXED_ON_RESUME = ("model", "data", "prompt", "reward", "run.seed", "warmstart")
+"""Keys that make another experiment of a run: a resume refuses to change them unless it is forced."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Model(_Section):
+    """Which policy is trained, and in which number format it computes."""
+
+    id: str
+    """``tiny`` (made by the project), ``smollm2`` (from a package), a Hugging Face id, or a folder."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Compute type; ``auto`` is timed at start. The master weights are float32 always."""
+    gradient_checkpointing: bool = False
+    trust_remote_code: bool = False
+
+
+class Vignettes(_Section):
+    """Cases made at start from the HPO annotations, instead of a prepared folder."""
+
+    diseases: Count = 60
+    cases: Count = 4000
+    findings: Count = 6
+    noise: Annotated[int, Field(ge=0)] = 1
+    """Findings of each case that do not belong to its disease."""
+    seed: int = 0
+
+
+class Data(_Section):
+    """Where the cases come from: exactly one of ``folder`` and ``vignettes``."""
+
+    folder: str | None = None
+    """What ``dz prepare`` wrote."""
+    vignettes: Vignettes | None = None
+    max_prompt_tokens: Count = 1024
+    """Longer prompts are dropped and counted, never cut."""
+
+
+class Prompt(_Section):
+    template: str = "diagnosis"
+    """A template of ``prompts`` by name, or a file."""
+
+
+class Reward(_Section):
+    method: Literal["sequence", "ontology"] = "ontology"
+    catalogue: str | None = None
+    """``default`` or a file made by ``dz catalogue build``; absent: names alone are compared."""
+    weights: dict[str, float] = {}
+    """Weight of each part of the reward; parts not named keep the reward's own weights."""
+
+
+class Rollout(_Section):
+    prompts: Count = 8
+    """Prompts (groups) of one step."""
+    group: Annotated[int, Field(ge=2)] = 16
+    """Completions of each prompt."""
+    max_tokens: Count = 1024
+    temperature: Positive = 1.0
+
+
+class Train(_Section):
+    """The update. ``objective`` sets the defaults of ``OBJECTIVE_DEFAULTS``; a key in the recipe wins."""
+
+    steps: Count | None = None
+    epochs: Count | None = None
+    """Passes over the training cases; with ``steps`` too, whichever ends first."""
+    lr: Positive = 1e-6
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps of linear warm-up; constant after."""
+    weight_decay: NonNegative = 0.0
+    betas: Annotated[tuple[Share, Share], Field(strict=False)] = (0.9, 0.999)
+    max_grad_norm: Positive = 1.0
+    objective: Objective = "grpo"
+    clip_low: Share = 0.2
+    clip_high: NonNegative = 0.2
+    """The importance ratio is clipped to [1 - clip_low, 1 + clip_high]."""
+    aggregation: Aggregation = "token-mean"
+    normalise: Normalise = "std"
+    """Advantage: (r - mean) / (unbiased std + 1e-6), or r - mean alone."""
+    kl_coefficient: NonNegative = 0.0
+    """0: no reference model is held."""
+    kl_estimator: KlEstimator = "k3"
+    kl_place: Literal["loss", "reward"] = "loss"
+    entropy_coefficient: NonNegative = 0.0
+    sampler_ratio_cap: Positive | None = None
+    """Cap of the truncated importance weight trainer/sampler; absent: no correction."""
+    overlong: Literal["score", "mask", "penalise"] = "score"
+    """A completion that reached ``rollout.max_tokens``: scored like any other, left out of the update, or
+    (with those that end within ``overlong_buffer`` of it) penalised softly."""
+    overlong_buffer: Count | None = None
+    """Tokens before the limit over which the penalty grows from 0 to 1; absent: a fifth of the limit."""
+    minibatches: Count = 1
+    """Optimizer updates of one rollout batch, each on its own share of the prompts."""
+    micro_batch_tokens: Count = 16384
+    """Tokens of one forward pass. The result does not depend on it; memory does."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objective_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {**OBJECTIVE_DEFAULTS.get(str(given.get("objective", "grpo")), {}), **given}
+
+
+class Warmstart(_Section):
+    """A short supervised phase on rendered vignettes, for models that cannot yet hold the format."""
+
+    batches: Count
+    batch_size: Count = 32
+    lr: Positive = 1e-3
+    teacher: Literal["random", "consistent"] = "consistent"
+    """How the teacher errs: at random (greedy decoding averages it out), or alike on the same disease."""
+    teacher_error: Share = 0.0
+
+
+class Eval(_Section):
+    """Scores on the validation split while training; the test split is scored only at the end."""
+
+    every: Count = 10
+    cases: Count = 200
+    samples: Annotated[int, Field(ge=0)] = 0
+    """Sampled answers of each case beside the greedy one."""
+
+
+class Checkpoint(_Section):
+    every: Count = 50
+    keep: Count = 2
+    """Newest checkpoints kept whole (the best is too); of older ones only the weights stay."""
+
+
+class Guard(_Section):
+    on_collapse: Literal["warn", "stop", "rewind"] = "stop"
+    rewinds: Annotated[int, Field(ge=0)] = 2
+    """Rewinds to the last good checkpoint before the run stops."""
+    lr_factor: Positive = 0.5
+    """The learning rate is multiplied by it at each rewind."""
+
+
+class Run(_Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    dir: str = "runs"
+    seed: int = 0
+    """Seeds the order of the data, the sampling, and weights drawn at random."""
+    sinks: Annotated[tuple[Sink, ...], Field(strict=False)] = ()
+    """Fed from ``metrics.jsonl``, which is always written."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.dir) / self.name
+
+
+class Recipe(_Section):
+    """A whole run. ``model``, ``data``, ``train`` and ``run`` must be given."""
+
+    model: Model
+    data: Data
+    prompt: Prompt = Prompt()
+    reward: Reward = Reward()
+    rollout: Rollout = Rollout()
+    train: Train
+    warmstart: Warmstart | None = None
+    """Absent: off."""
+    eval: Eval = Eval()
+    checkpoint: Checkpoint = Checkpoint()
+    guard: Guard = Guard()
+    run: Run
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe; each override is ``section.key=value`` with the value in TOML (or a bare word).
+
+    Raises:
+        InputError: no such file, not TOML, an unknown key, a value of the wrong type or range, or a batch
+            that does not add up; it names the file (or the override), the key and the mend.
+    """
+    path = Path(path)
+    tree = _read_toml(path)
+    origin = {_override(tree, text): f"--set {text}" for text in overrides}
+    try:
+        recipe = Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error.errors()[0], path, origin) from error
+    for what, mend in faults(recipe):
+        raise InputError(what, where=path, mend=mend)
+    return recipe
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as TOML, every key spelled out; ``load`` gives the same recipe back."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def shipped(name: str) -> Path:
+    """The recipe of this name that comes with the package (in a wheel) or the checkout.
+
+    Raises:
+        InputError: there is none; names the nearest.
+    """
+    here = Path(__file__).resolve().parent
+    folders = [folder for folder in (here / "recipes", here.parents[1] / "recipes") if folder.is_dir()]
+    found = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.toml")}
+    if name not in found:
+        raise InputError(f"no recipe named {name!r}", mend=nearest(name, list(found)))
+    return found[name]
+
+
+def faults(recipe: Recipe) -> list[tuple[str, str]]:
+    """What does not add up between the keys: (what, how to mend it) for each."""
+    data, rollout, train = recipe.data, recipe.rollout, recipe.train
+    found: list[tuple[str, str]] = []
+    if (data.folder is None) == (data.vignettes is None):
+        found.append(("data needs exactly one of folder and vignettes", "Remove one, or add data.folder."))
+    if train.steps is None and train.epochs is None:
+        found.append(("train has neither steps nor epochs", "Add train.steps or train.epochs."))
+    if rollout.prompts % train.minibatches:
+        divisors = [n for n in range(1, rollout.prompts + 1) if rollout.prompts % n == 0]
+        found.append(
+            (
+                f"{rollout.prompts} prompts do not divide into {train.minibatches} minibatches",
+                f"Set train.minibatches to one of {', '.join(map(str, divisors))}.",
+            )
+        )
+    longest = data.max_prompt_tokens + rollout.max_tokens
+    if train.micro_batch_tokens < longest:
+        found.append(
+            (
+                f"train.micro_batch_tokens = {train.micro_batch_tokens} cannot hold a prompt and a completion "
+                f"({data.max_prompt_tokens} + {rollout.max_tokens} tokens)",
+                f"Set it to {longest} or more, or lower data.max_prompt_tokens or rollout.max_tokens.",
+            )
+        )
+    if train.overlong_buffer is not None and train.overlong_buffer >= rollout.max_tokens:
+        found.append(
+            (
+                f"train.overlong_buffer = {train.overlong_buffer} is not below rollout.max_tokens = "
+                f"{rollout.max_tokens}",
+                f"Set it to about a fifth of it ({math.ceil(rollout.max_tokens / 5)}), or remove it.",
+            )
+        )
+    return found
+
+
+def total_steps(recipe: Recipe, cases: int) -> int:
+    """Steps of the run on this many training cases. Epochs follow on one another in one stream of prompts, so
+    that no case is left out for want of a full batch; the last step is filled from one pass more."""
+    epochs, steps = recipe.train.epochs, recipe.train.steps
+    by_epochs = math.inf if epochs is None else math.ceil(epochs * cases / recipe.rollout.prompts)
+    return int(min(by_epochs, math.inf if steps is None else steps))
+
+
+def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ, as ``{"train.lr": (old, new)}``; an absent key reads None."""
+    before, after = (_flat(recipe.model_dump(mode="json", exclude_none=True)) for recipe in (old, new))
+    keys = [*before, *(key for key in after if key not in before)]
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError("no such recipe", where=path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not TOML ({error})", where=path) from error
+
+
+def _override(tree: dict[str, Any], text: str) -> tuple[str, ...]:
+    """Put one override into the tree; the key's parts."""
+    key, equals, value = text.partition("=")
+    parts = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(parts):
+        raise InputError(f"cannot read --set {text!r}", mend="Write --set section.key=value.")
+    node = tree
+    for part in parts[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise InputError(f"{part!r} in --set {text!r} is not a section")
+    node[parts[-1]] = _value(value.strip())
+    return parts
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is not TOML is a bare word; ``none`` takes an optional key away."""
+    if text == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ErrorDetails, path: Path, origin: Mapping[tuple[str, ...], str]) -> InputError:
+    """The first error of pydantic in our words: which key, what was wrong, the nearest known key."""
+    location = tuple(str(part) for part in error["loc"])
+    key = ".".join(location)
+    where = next((text for parts, text in origin.items() if _one_within_other(parts, location)), str(path))
+    if error["type"] == "extra_forbidden":
+        return InputError(
+            f"unknown key {key!r}", where=where, mend=nearest(location[-1], _known(location[:-1]))
+        )
+    if error["type"] == "missing":
+        return InputError(f"{key!r} is missing", where=where, mend="Add it to the recipe.")
+    return InputError(f"{key} = {error['input']!r}: {error['msg']}", where=where)
+
+
+def _one_within_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _known(location: Sequence[str]) -> list[str]:
+    """Keys of the section at this place."""
+    section: type[BaseModel] = Recipe
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        candidates = (annotation, *get_args(annotation))
+        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(section.model_fields)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -1,0 +1,48 @@
+"""Every shipped recipe is read, adds up, and says what it claims to reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from diagnosis_zero import config
+from diagnosis_zero.errors import InputError
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def test_the_recipes_are_there() -> None:
+    assert {"demo", "smollm2", "seed-qwen2.5-1.5b", "seed-qwen2.5-3b", "seed-qwen2.5-7b"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_is_read_and_round_trips(name: str, tmp_path: Path) -> None:
+    recipe = config.load(config.shipped(name))
+    assert recipe.run.name == name
+    written = tmp_path / "config.toml"
+    written.write_text(config.dump(recipe), encoding="utf-8")
+    assert config.load(written) == recipe
+
+
+@pytest.mark.parametrize("size", ["1.5B", "3B", "7B"])
+def test_seed_recipe_holds_the_originals_hyperparameters(size: str) -> None:
+    recipe = config.load(config.shipped(f"seed-qwen2.5-{size.lower()}"))
+    assert recipe.model.id == f"Qwen/Qwen2.5-{size}-Instruct"
+    assert (recipe.rollout.prompts, recipe.rollout.group) == (8, 16)
+    assert (recipe.data.max_prompt_tokens, recipe.rollout.max_tokens) == (1024, 1024)
+    train = recipe.train
+    assert (train.epochs, train.lr, train.minibatches) == (5, 3e-7, 1)
+    assert (train.kl_coefficient, train.kl_estimator, train.kl_place) == (0.001, "k3", "loss")
+    assert (train.clip_low, train.clip_high, train.entropy_coefficient) == (0.2, 0.2, 0.0)
+    assert (train.aggregation, train.normalise, train.objective) == ("token-mean", "std", "grpo")
+    assert recipe.reward.method == "sequence"
+    assert recipe.reward.weights == {"accuracy": 1.0, "extracted": 0.1, "format": 0.0}
+    assert recipe.warmstart is None
+    assert (recipe.eval.every, recipe.checkpoint.every) == (10, 50)
+
+
+def test_shipped_recipe_by_a_wrong_name() -> None:
+    with pytest.raises(InputError, match="Did you mean 'smollm2'"):
+        config.shipped("smolm2")
