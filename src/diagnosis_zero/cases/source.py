@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.types import Case
@@ -26,9 +27,18 @@ class Rejected:
 
 
 Source = Iterator[Case | Rejected]
+"""A source that reads files says in ``Case.extra`` where a case stood: "line" in the one file that was given,
+or "file" under the folder that was given."""
 
 
 def as_error(rejected: Rejected) -> InputError:
     """The error that stops the work where bad rows are not skipped: same words, file and line."""
     where = rejected.where if rejected.line is None else (rejected.where, rejected.line)
     return InputError(rejected.message, where=where)
+
+
+def reject(case: Case, origin: Path | None, reason: str, message: str) -> Rejected:
+    """A case that a later stage refuses, with the place it came from (``origin``: the file or folder read)."""
+    where = origin / case.extra["file"] if origin and "file" in case.extra else origin or case.source
+    line = int(case.extra["line"]) if "line" in case.extra else None
+    return Rejected(str(where), line, reason, message, raw=case.id)
