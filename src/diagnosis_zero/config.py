@@ -116,6 +116,8 @@ class Train(_Section):
     clip_low: Share = 0.2
     clip_high: NonNegative = 0.2
     """The importance ratio is clipped to [1 - clip_low, 1 + clip_high]."""
+    dual_clip: Annotated[float, Field(gt=1.0)] | None = None
+    """Bound on the ratio where the advantage is negative; absent: unbounded. Not for ``cispo``."""
     aggregation: Aggregation = "token-mean"
     normalise: Normalise = "std"
     """Advantage: (r - mean) / (unbiased std + 1e-6), or r - mean alone."""
@@ -266,7 +268,7 @@ def faults(recipe: Recipe) -> list[tuple[str, str]]:
     if train.micro_batch_tokens < longest:
         found.append(
             (
-                f"train.micro_batch_tokens = {train.micro_batch_tokens} cannot hold a prompt and a completion "
+                f"train.micro_batch_tokens = {train.micro_batch_tokens} cannot hold a prompt and completion "
                 f"({data.max_prompt_tokens} + {rollout.max_tokens} tokens)",
                 f"Set it to {longest} or more, or lower data.max_prompt_tokens or rollout.max_tokens.",
             )
