@@ -1,0 +1,1 @@
+"""Disease names: what a name is, whether two of them name one disease, and the catalogue that knows."""
