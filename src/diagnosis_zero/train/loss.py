@@ -93,7 +93,7 @@ def policy_loss(inputs: LossInputs, settings: LossSettings) -> LossOutputs:
     return LossOutputs(loss, _sums(loss, clipped_T, inputs, settings.kl_estimator))
 
 
-# ---------------------------------------------------------------- objectives: loss and clipping per token
+# --- objectives: loss and clipping per token
 
 Surrogate = Callable[[LossInputs, LossSettings], tuple[Tensor, Tensor]]
 
@@ -145,7 +145,7 @@ def _clipped_surrogate(
     return loss_T, bounded_T > plain_T
 
 
-# ---------------------------------------------------------------- KL to the reference
+# --- KL to the reference
 
 
 def k1(logprobs_T: Tensor, ref_logprobs_T: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ def kl_of_completions(
     return kl_T.new_zeros(completions).index_add(0, row_T, kl_T)
 
 
-# ---------------------------------------------------------------- aggregation
+# --- aggregation
 
 Aggregate = Callable[[Tensor, int], Tensor]
 
@@ -213,7 +213,7 @@ def aggregation_weights(lengths_N: Sequence[int], how: str, max_tokens: int) -> 
     return torch.where(lengths > 0, weights, 0.0).float()
 
 
-# ---------------------------------------------------------------- metrics
+# --- metrics
 
 
 def _sums(loss: Tensor, clipped_T: Tensor, inputs: LossInputs, kl_estimator: str) -> dict[str, Tensor]:
@@ -245,7 +245,7 @@ def mean_metrics(sums: Iterable[Mapping[str, Tensor]], updates: int = 1) -> dict
     return {"policy/loss": loss, **means}
 
 
-# ---------------------------------------------------------------- small parts
+# --- small parts
 
 
 def _exp(log_ratio_T: Tensor) -> Tensor:
