@@ -1,0 +1,1 @@
+"""Evaluation: answers, verdicts, and figures with intervals. Never imports torch or ``train``."""

@@ -1,0 +1,77 @@
+"""Paired comparison of two evaluation folders."""
+
+from __future__ import annotations
+
+import pytest
+from doubles import Scripted, knows, make_cases
+
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.evaluate.compare import compare
+from diagnosis_zero.evaluate.run import evaluate
+from diagnosis_zero.types import SamplingParams
+
+GREEDY = SamplingParams(max_tokens=64, temperature=0)
+
+
+def evaluated(folder, reply, cases, judge="ontology"):
+    evaluate(
+        Scripted(reply), cases, folder, model="double", step=0, template="{case}", params=GREEDY, judge=judge
+    )
+    return folder
+
+
+def test_a_better_model_is_called_better(tmp_path):
+    cases = make_cases(50)
+    a = evaluated(tmp_path / "a", knows(0), cases)
+    b = evaluated(tmp_path / "b", knows(0, 1), cases)
+    found = compare(a, b)
+    assert (found.before, found.after, found.difference) == pytest.approx((0.2, 0.4, 0.2))
+    assert found.p == pytest.approx(2 / 2**10)  # ten gained, none lost
+    assert found.test == "exact McNemar"
+    assert found.low < 0.2 < found.high
+    assert "b is better than a by +20.0 points" in found.sentence
+    assert compare(b, a).difference == pytest.approx(-0.2)
+    assert "worse" in compare(b, a).sentence
+
+
+def test_the_same_answers_show_no_difference_and_say_what_would_have_been_seen(tmp_path):
+    cases = make_cases(50)
+    found = compare(evaluated(tmp_path / "a", knows(0), cases), evaluated(tmp_path / "b", knows(0), cases))
+    assert found.p == 1
+    assert found.sentence.startswith("No difference between a and b is shown")
+    assert "four times in five" in found.sentence
+
+
+def test_cases_of_one_article_are_not_independent(tmp_path):
+    cases = make_cases(50, per_article=10)
+    found = compare(evaluated(tmp_path / "a", knows(0), cases), evaluated(tmp_path / "b", knows(0, 1), cases))
+    assert found.clusters == 5
+    assert found.test == "sign-flip over clusters"
+    assert found.p == pytest.approx(2 / 2**5)  # five articles, all up
+    assert compare(tmp_path / "a", tmp_path / "b", cluster="none").p < found.p
+    assert compare(tmp_path / "a", tmp_path / "b", cluster="disease").p == 1.0  # one disease moved
+
+
+def test_leaking_cases_can_be_left_out(tmp_path):
+    cases = make_cases(70)
+    a, b = evaluated(tmp_path / "a", knows(0), cases), evaluated(tmp_path / "b", knows(1), cases)
+    assert compare(a, b, leaking=False).n == 60
+
+
+def test_only_common_cases_count_and_the_others_are_named(tmp_path):
+    a = evaluated(tmp_path / "a", knows(0), make_cases(20))
+    b = evaluated(tmp_path / "b", knows(0), make_cases(15))
+    found = compare(a, b)
+    assert (found.n, found.dropped) == (15, 5)
+
+
+def test_different_judges_are_refused(tmp_path):
+    a = evaluated(tmp_path / "a", knows(0), make_cases(10))
+    b = evaluated(tmp_path / "b", knows(0), make_cases(10), judge="sequence")
+    with pytest.raises(InputError, match="judged by 'ontology'"):
+        compare(a, b)
+
+
+def test_a_folder_that_is_no_evaluation_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        compare(tmp_path, tmp_path)
