@@ -52,7 +52,7 @@ def test_policy_loss(objective: str, aggregation: str, dual_clip: float) -> None
     from verl.workers.config import ActorConfig
 
     new, old = padded(0, 1.0) - 3, padded(0, 1.0) - 3 + padded(1, 0.7)
-    advantage = padded(2, 1.0)[:, :1].expand(-1, LIMIT)
+    advantage = padded(4, 1.0)[:, :1].expand(-1, LIMIT)
     correction = padded(3, 0.5).exp().clamp(max=2.0)
     actor = ActorConfig(
         strategy="fsdp",
