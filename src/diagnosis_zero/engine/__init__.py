@@ -1,0 +1,4 @@
+"""The engine: generate and differentiate groups of completions that share a prompt, paying for the prompt once.
+
+It knows no medicine: useful for any task with long prompts and many samples of each.
+"""
