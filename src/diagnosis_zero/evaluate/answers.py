@@ -62,9 +62,7 @@ def collect(
     wanted = {(case.id, sample) for case in cases for sample in range(n)}
     good = sum(key in wanted and answer.error is None for key, answer in kept.items())
     for batch in _batches(cases, n, streaming=isinstance(generator, Streaming)):
-        seeded = replace(
-            question, params=replace(question.params, seed=_seed(question.params.seed, batch[0].id))
-        )
+        seeded = replace(question, params=replace(question.params, seed=_seed(question.params.seed, batch[0].id)))
         for asked, samples in _missing(batch, n, kept):
             for answers in _ask(generator, asked, samples, seeded):
                 _append(path, answers)
@@ -123,9 +121,7 @@ def _batches(cases: Sequence[Case], n: int, *, streaming: bool) -> Iterator[Sequ
         yield cases[start : start + size]
 
 
-def _missing(
-    batch: Sequence[Case], n: int, kept: Mapping[Key, Answer]
-) -> Iterator[tuple[list[Case], list[list[int]]]]:
+def _missing(batch: Sequence[Case], n: int, kept: Mapping[Key, Answer]) -> Iterator[tuple[list[Case], list[list[int]]]]:
     """Cases that lack the same number of samples, with the sample numbers that they lack."""
     lacking: dict[int, tuple[list[Case], list[list[int]]]] = {}
     for case in batch:

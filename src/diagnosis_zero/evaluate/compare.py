@@ -77,7 +77,7 @@ def compare(
     common = [case for case in before.shares if case in after.shares]
     groups = _clusters(before, cluster)
     values = [before.shares[case] for case in common], [after.shares[case] for case in common]
-    found = stats.paired(*values, groups and [groups[case] for case in common])
+    found = stats.paired(*values, [groups[case] for case in common] if groups else None)
     names = name_of(first), name_of(second)
     return Comparison(
         before_name=names[0],
@@ -169,9 +169,7 @@ def _comparable(before: Scored, after: Scored, first: Path, second: Path) -> Non
         raise InputError(f"{first} was judged by {before.judge!r}, {second} by {after.judge!r}", mend=mend)
     common = before.shares.keys() & after.shares.keys()
     if not common:
-        raise InputError(
-            f"{first} and {second} have no scored case in common", mend="Evaluate the same cases."
-        )
+        raise InputError(f"{first} and {second} have no scored case in common", mend="Evaluate the same cases.")
     for case in common:
         if before.references[case] != after.references[case]:
             raise InputError(f"case {case!r} has different accepted names in {first} and {second}")

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from diagnosis_zero.errors import InputError, nearest
-from diagnosis_zero.types import Answer, Label, Match, Verdict
+from diagnosis_zero.parsing import render
+from diagnosis_zero.types import Answer, Case, Label, Match, Verdict
 
 if TYPE_CHECKING:
     from diagnosis_zero.nomenclature.catalogue import Catalogue
@@ -55,10 +56,7 @@ def verdict(answer: Answer, judge: str, label: Label | None, rule: str, *, reaso
 
 
 def _grade_all(method: str, grade: Grade, named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
-    return [
-        tuple(_from_match(item.answer, method, grade(name, item.answer)) for name in item.names)
-        for item in named
-    ]
+    return [tuple(_from_match(item.answer, method, grade(name, item.answer)) for name in item.names) for item in named]
 
 
 def _from_match(answer: Answer, judge: str, match: Match) -> Verdict:
@@ -95,7 +93,17 @@ def _ontology(catalogue: Catalogue | None) -> Grade:
 
 
 def _sequence(_: Catalogue | None) -> Grade:
-    raise NotImplementedError
+    from diagnosis_zero.rewards import build_reward
+
+    reward = build_reward(method="sequence", catalogue=None)
+
+    def grade(name: str, answer: Answer) -> Match:
+        case = Case(answer.case_id, "", answer.source_id, "", answer.references, answer.reference_ids)
+        found = reward(render("-", name), case)
+        accuracy = found.parts["accuracy"]
+        return Match(2 if accuracy >= 1 else 0, accuracy, found.notes.get("rule", "sequence"))
+
+    return grade
 
 
 GRADES: dict[str, Callable[[Catalogue | None], Grade]] = {"ontology": _ontology, "sequence": _sequence}

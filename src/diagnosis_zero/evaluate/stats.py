@@ -217,7 +217,7 @@ class _Clustered:
             raise ValueError(f"{len(flat)} values but {len(clusters)} cluster names")
         numbers: dict[Hashable, int] = {}
         index = np.array([numbers.setdefault(name, len(numbers)) for name in clusters], dtype=np.intp)
-        return cls(flat, np.bincount(index, flat), np.bincount(index).astype(np.float64))
+        return cls(flat, np.bincount(index, flat), np.bincount(index, np.ones(len(flat))))
 
     @property
     def n(self) -> int:

@@ -84,11 +84,7 @@ def summarise(judged: Sequence[Judged], *, samples: int, top: int, judge: str) -
     first = [answers[0] for answers in by_case if answers[0].answer.sample == 0 and answers[0].scored]
     whole = [answers for answers in by_case if len(answers) == samples and all(one.scored for one in answers)]
     several = whole if samples > 1 else []
-    listed = (
-        [one for one in first if all(verdict.label is not None for verdict in one.verdicts)]
-        if top > 1
-        else []
-    )
+    listed = [one for one in first if all(verdict.label is not None for verdict in one.verdicts)] if top > 1 else []
     came = [one.answer for one in judged if one.answer.error is None]
     return Summary(
         model=judged[0].answer.model,
@@ -142,9 +138,7 @@ def _share(judged: Sequence[Judged], value: Callable[[Judged], float]) -> Estima
     return _share_of_cases([[one] for one in judged], lambda answers: value(answers[0]))
 
 
-def _share_of_cases(
-    cases: Sequence[Sequence[Judged]], value: Callable[[Sequence[Judged]], float]
-) -> Estimate | None:
+def _share_of_cases(cases: Sequence[Sequence[Judged]], value: Callable[[Sequence[Judged]], float]) -> Estimate | None:
     if not cases:
         return None
     articles = [answers[0].answer.source_id or answers[0].answer.case_id for answers in cases]
