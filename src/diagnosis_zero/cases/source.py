@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,7 @@ class Rejected:
 
 
 Source = Iterator[Case | Rejected]
-"""A source that reads files says in ``Case.extra`` where a case stood: "line" in the one file that was given,
-or "file" under the folder that was given."""
+"""A source that reads files says in ``Case.extra`` where a case stood: "line" of the one file given, or "file"."""
 
 
 def as_error(rejected: Rejected) -> InputError:
@@ -37,8 +36,8 @@ def as_error(rejected: Rejected) -> InputError:
     return InputError(rejected.message, where=where)
 
 
-def reject(case: Case, origin: Path | None, reason: str, message: str) -> Rejected:
-    """A case that a later stage refuses, with the place it came from (``origin``: the file or folder read)."""
-    where = origin / case.extra["file"] if origin and "file" in case.extra else origin or case.source
+def reject(case: Case, inputs: Sequence[Path], reason: str, message: str) -> Rejected:
+    """A case that a later stage refuses, with the place it came from (``inputs``: what the source read)."""
+    where = case.extra.get("file") or str(inputs[0] if inputs else case.source)
     line = int(case.extra["line"]) if "line" in case.extra else None
-    return Rejected(str(where), line, reason, message, raw=case.id)
+    return Rejected(where, line, reason, message, raw=case.id)

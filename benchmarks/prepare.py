@@ -1,0 +1,95 @@
+"""How long `dz prepare` takes for 50,000 cases of RareArena's shape, and its peak memory.
+
+    python -m benchmarks.prepare [--cases 50000] [--split disease] [--model HF_ID] [--json OUT]
+
+The texts are random words of RareArena's length (about 2,000 characters a case), 4,000 diseases, 1 % with leaks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from diagnosis_zero.cases import rarearena
+from diagnosis_zero.cases.length import token_counter
+from diagnosis_zero.cases.prepare import prepare
+
+SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo za".split()
+DISEASES = 4000
+MEAN_WORDS = 280
+
+
+def rows(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """RareArena rows with random texts."""
+    rng = random.Random(seed)
+    words = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 4))) for _ in range(20_000)]
+    for number in range(count):
+        disease = rng.randrange(DISEASES)
+        name = f"{words[disease]} {words[disease + DISEASES]} syndrome type {disease}"
+        text = " ".join(rng.choices(words, k=rng.randint(MEAN_WORDS // 2, MEAN_WORDS * 3 // 2)))
+        yield {
+            "_id": f"{number // 2}-{number % 2 + 1}",
+            "case_report": f"{text}, {name}." if number % 100 == 0 else f"{text}.",
+            "test_results": " ".join(rng.choices(words, k=MEAN_WORDS // 4)),
+            "diagnosis": name.capitalize(),
+            "Orpha_name": name,
+            "Orpha_id": str(disease),
+            "age": [[float(rng.randint(0, 90)), "year"]],
+            "gender": rng.choice("MF"),
+            "pub_date": f"20{rng.randint(10, 24)}-{rng.randint(1, 12)}-{rng.randint(1, 28)}",
+        }
+
+
+def measure(cases: int, split: str, model: str) -> dict[str, Any]:
+    """Seconds and peak memory of one preparation, the writing of its input left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "RDC.json"
+        with file.open("w", encoding="utf-8") as handle:
+            handle.writelines(json.dumps(row) + "\n" for row in rows(cases))
+        start = time.perf_counter()
+        counter = token_counter(model) if model else None
+        limit = 1024 if model else None
+        manifest = prepare(
+            rarearena.read(file), Path(folder) / "out", split=split, count_tokens=counter, max_prompt_tokens=limit
+        )
+        seconds = time.perf_counter() - start
+        megabytes = file.stat().st_size / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on macOS bytes
+    return {
+        "cases": cases,
+        "split": split,
+        "model": model or None,
+        "input_mb": round(megabytes, 1),
+        "seconds": round(seconds, 2),
+        "cases_per_second": round(cases / seconds),
+        "peak_memory_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
+        "cores": os.cpu_count(),
+        **{name: manifest[name] for name in ("read", "kept", "dropped", "splits", "leakage")},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=50_000)
+    parser.add_argument("--split", default="disease")
+    parser.add_argument("--model", default="")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    figures = measure(given.cases, given.split, given.model)
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if given.json:
+        given.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

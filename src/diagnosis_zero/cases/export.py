@@ -1,0 +1,107 @@
+"""A data folder: ``cases.jsonl`` is the truth, and {train,val,test}.parquet are the same cases in verl's columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from diagnosis_zero import records
+from diagnosis_zero.cases.split import SPLITS
+from diagnosis_zero.errors import InputError, nearest
+from diagnosis_zero.prompts import build_chat
+from diagnosis_zero.types import Case
+
+ROWS_A_GROUP = 1000
+"""Rows held in memory for each split while a Parquet file is written."""
+
+COLUMNS = pa.schema(
+    {
+        "prompt": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
+        "data_source": pa.string(),
+        "ability": pa.string(),
+        "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+        "extra_info": pa.struct(
+            {
+                "split": pa.string(),
+                "index": pa.int64(),
+                "case_id": pa.string(),
+                "source_id": pa.string(),
+                "leaks": pa.list_(pa.string()),
+            }
+        ),
+    }
+)
+
+
+def read_cases(folder: Path, split: str | None = None) -> list[Case]:
+    """All cases of a data folder, or those of one split, in their order. Errors as in ``iter_cases``."""
+    return list(iter_cases(folder, split))
+
+
+def iter_cases(folder: Path, split: str | None = None) -> Iterator[Case]:
+    """The same, one at a time.
+
+    Raises:
+        InputError: ``folder`` is not one that ``dz prepare`` wrote, or ``split`` is none of train, val, test.
+    """
+    if split is not None and split not in SPLITS:
+        raise InputError(f"no split {split!r}", mend=nearest(split, list(SPLITS)))
+    if not (folder / "cases.jsonl").is_file():
+        raise InputError("no cases.jsonl in it", where=folder, mend="Give a folder that `dz prepare` wrote.")
+    for case in records.read_jsonl(folder / "cases.jsonl", Case):
+        if split is None or case.split == split:
+            yield case
+
+
+def write_cases(folder: Path, cases: Iterable[Case], template: str) -> None:
+    """``cases.jsonl`` and the Parquet file of every split, in one pass over cases that have their split."""
+    waiting: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    written = dict.fromkeys(SPLITS, 0)
+    with ExitStack() as stack:
+        lines = stack.enter_context(records.atomic_write(folder / "cases.jsonl"))
+        files = {
+            split: stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", COLUMNS, compression="zstd"))
+            for split in SPLITS
+        }
+        for case in cases:
+            assert case.split in SPLITS
+            lines.write(records.to_line(case) + "\n")
+            waiting[case.split].append(verl_row(case, written[case.split], template))
+            written[case.split] += 1
+            if len(waiting[case.split]) == ROWS_A_GROUP:
+                _flush(files[case.split], waiting[case.split])
+        for split, rows in waiting.items():
+            _flush(files[split], rows)
+
+
+def _flush(file: pq.ParquetWriter, rows: list[dict[str, Any]]) -> None:
+    file.write_table(pa.Table.from_pylist(rows, schema=COLUMNS))
+    rows.clear()
+
+
+def verl_row(case: Case, index: int, template: str) -> dict[str, Any]:
+    """A case as verl's datasets and reward managers take it; ``index`` counts within the split."""
+    return {
+        "prompt": list(build_chat(case, template)),
+        "data_source": case.source,
+        "ability": "medical",
+        "reward_model": {"style": "rule", "ground_truth": json.dumps(_truth(case), ensure_ascii=False)},
+        "extra_info": {
+            "split": case.split,
+            "index": index,
+            "case_id": case.id,
+            "source_id": case.source_id,
+            "leaks": list(case.leaks),
+        },
+    }
+
+
+def _truth(case: Case) -> Mapping[str, Any]:
+    orpha = next((number for number in case.ids if number.startswith("ORPHA:")), None)
+    return {"diagnosis": list(case.names), "orpha_id": orpha, "ids": list(case.ids)}

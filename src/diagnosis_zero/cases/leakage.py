@@ -1,0 +1,69 @@
+"""Does the text give the answer away? Names are looked for as whole words, whatever their case, accents, hyphens,
+plural or British spelling; abbreviations ("AS", "ALL") only as they are written. Linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from diagnosis_zero.nomenclature.normalise import fold_word
+from diagnosis_zero.nomenclature.vocabulary import GREEK
+
+_WORD = re.compile(r"[^\W_]+(?:'s\b)?")
+_APOSTROPHES = str.maketrans("\u2019\u02bc\u2032\uff07", "''''")
+_GREEK = str.maketrans({letter: f" {name} " for letter, name in GREEK.items()})
+_BRACKETS = re.compile(r"\([^()]*\)")
+_PAIR = re.compile(r"([^()]+)\(([^()]+)\)")
+_LONGEST_ABBREVIATION = 6
+
+
+def leaked(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``names`` that stand in ``text``, in their order.
+
+    Of a name with its abbreviation in brackets, "idiopathic intracranial hypertension (IIH)", either is enough.
+    """
+    written = set(_WORD.findall(text))
+    folded = f" {fold(text)} "
+    return tuple(name for name in names if any(_stands(form, written, folded) for form in _forms(name)))
+
+
+def fold(text: str) -> str:
+    """The words of a text with their spelling evened out, one blank between them."""
+    return " ".join(filter(None, map(_fold_token, text.split())))
+
+
+def _stands(form: str, written: set[str], folded: str) -> bool:
+    if _is_abbreviation(form):
+        return form in written
+    words = fold(form)
+    return bool(words) and f" {words} " in folded
+
+
+def _is_abbreviation(form: str) -> bool:
+    return form.isalnum() and len(form) <= _LONGEST_ABBREVIATION and sum(map(str.isupper, form)) > 1
+
+
+def _forms(name: str) -> Iterator[str]:
+    """The name as it stands, without brackets, and both halves of "long name (LN)" or "LN (long name)"."""
+    name = name.strip(" .")
+    yield name
+    if "(" in name:
+        yield _BRACKETS.sub(" ", name).strip()
+    if pair := _PAIR.fullmatch(name):
+        outside, inside = pair[1].strip(), pair[2].strip()
+        same_start = outside[:1].casefold() == inside[:1].casefold()
+        if same_start and _is_abbreviation(outside) != _is_abbreviation(inside):
+            yield inside
+
+
+@lru_cache(maxsize=200_000)
+def _fold_token(token: str) -> str:
+    """The words of a piece of text without blanks: "β-thalassaemias," is "beta thalassemia"."""
+    token = token.translate(_APOSTROPHES).casefold()
+    if not token.isascii():
+        token = "".join(sign for sign in unicodedata.normalize("NFKD", token) if not unicodedata.combining(sign))
+        token = token.translate(_GREEK)
+    return " ".join(map(fold_word, _WORD.findall(token)))

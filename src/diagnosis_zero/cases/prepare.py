@@ -1,0 +1,203 @@
+"""From any source to a data folder, in two passes, so that memory does not grow with the texts.
+
+    source -> duplicates -> length -> leakage -> spool        keys -> split        spool -> export
+
+The first pass checks every item, spools the cases it keeps and remembers a small key of each; the rule of the split
+needs all keys at once; the second pass writes the cases, each with its split. Every stage of the first pass takes
+and yields ``Case | Rejected``, one for one: what is read is kept or dropped, and counted once, where it is spooled.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from diagnosis_zero import prompts, records
+from diagnosis_zero.cases import export
+from diagnosis_zero.cases.folder import appearing
+from diagnosis_zero.cases.leakage import leaked
+from diagnosis_zero.cases.length import CountTokens
+from diagnosis_zero.cases.source import Rejected, as_error, reject
+from diagnosis_zero.cases.split import SPLITS, Key, Split, assign, rule_named
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.types import Case
+
+DROPPED_BY_RULE = frozenset({"too_long", "leak"})
+"""Reasons that are no fault of the input: such cases never stop the work."""
+
+LENGTH_BATCH = 256
+T = TypeVar("T")
+Item = Case | Rejected
+Synonyms = Callable[[Case], Sequence[str]]
+Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+"""Passes items on and shows how many went by: (items, what is done to them, how many there are if known)."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    keys: list[Key] = field(default_factory=list)
+    leaking: list[bool] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def prepare(
+    source: Iterable[Item],
+    out: Path,
+    *,
+    split: str = "seed",
+    seed: int = 0,
+    template: str = prompts.DIAGNOSIS,
+    max_prompt_tokens: int | None = None,
+    count_tokens: CountTokens | None = None,
+    synonyms: Synonyms | None = None,
+    drop_leaks: bool = False,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    overwrite: bool = False,
+    inputs: Sequence[Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    track: Track = lambda items, *_: items,
+) -> dict[str, Any]:
+    """Write the data folder ``out`` from the first ``limit`` items of a source; its manifest.
+
+    ``max_prompt_tokens`` needs ``count_tokens``: longer prompts are dropped, never cut. ``synonyms`` are further
+    names of a case's disease to look for in its text. ``inputs`` are the files read: the manifest holds their hash,
+    and ``settings`` as given. ``out`` appears whole at the end; on any error nothing is left of it.
+
+    Raises:
+        InputError: a bad row without ``skip_bad``, no case at all, an unknown split, or ``out`` is taken.
+    """
+    rule = rule_named(split)
+    with appearing(out, overwrite) as folder:
+        items = track(islice(source, limit), "reading", limit)
+        items = _first_of_each_id(items, inputs)
+        if max_prompt_tokens is not None:
+            assert count_tokens is not None
+            items = _short_enough(items, inputs, max_prompt_tokens, count_tokens, template)
+        items = _with_leaks(items, inputs, synonyms, drop_leaks)
+        spool = folder / "spool.jsonl"
+        tally = _spool(items, spool, folder / "rejected.jsonl", rule.key, skip_bad)
+        _check_any(tally, inputs)
+        splits = assign(tally.keys, rule.hold_out, seed)
+        export.write_cases(folder, track(_with_splits(spool, splits), "writing", len(splits)), template)
+        spool.unlink()
+        manifest = {
+            **_counts(tally, splits),
+            "split": split,
+            "seed": seed,
+            "inputs": [{"path": str(path), "sha256": hash_of(path)} for path in inputs],
+            "settings": {
+                "max_prompt_tokens": max_prompt_tokens,
+                "drop_leaks": drop_leaks,
+                "synonyms_checked": synonyms is not None,
+                "limit": limit,
+                **(settings or {}),
+                "template": template,
+            },
+            **records.provenance(),
+        }
+        records.write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _first_of_each_id(items: Iterable[Item], inputs: Sequence[Path]) -> Iterator[Item]:
+    first: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, Case):
+            if item.id in first:
+                message = f"the id {item.id!r} stands already in {first[item.id]}. Give every case its own."
+                item = reject(item, inputs, "duplicate_id", message)
+            else:
+                first[item.id] = item.extra.get("file") or f"line {item.extra.get('line', '?')}"
+        yield item
+
+
+def _short_enough(
+    items: Iterable[Item], inputs: Sequence[Path], longest: int, count_tokens: CountTokens, template: str
+) -> Iterator[Item]:
+    for batch in _batches(items, LENGTH_BATCH):
+        cases = [item for item in batch if isinstance(item, Case)]
+        counts = iter(count_tokens([prompts.build_chat(case, template) for case in cases]) if cases else ())
+        for item in batch:
+            if isinstance(item, Case) and (tokens := next(counts)) > longest:
+                message = f"the prompt of {item.id!r} has {tokens} tokens, the limit is {longest}"
+                item = reject(item, inputs, "too_long", message)
+            yield item
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _with_leaks(
+    items: Iterable[Item], inputs: Sequence[Path], synonyms: Synonyms | None, drop: bool
+) -> Iterator[Item]:
+    for item in items:
+        if isinstance(item, Case):
+            names = dict.fromkeys((*item.names, *(synonyms(item) if synonyms else ())))
+            if leaks := leaked(item.text, names):
+                message = f"the text of {item.id!r} names the answer: {leaks[0]!r}"
+                item = reject(item, inputs, "leak", message) if drop else replace(item, leaks=leaks)
+        yield item
+
+
+def _spool(
+    items: Iterable[Item], spool: Path, rejected: Path, key: Callable[[Case], Key], skip_bad: bool
+) -> _Tally:
+    tally = _Tally()
+    known: dict[Key, Key] = {}  # equal keys are one object: there are far fewer diseases than cases
+    with spool.open("w", encoding="utf-8") as kept, rejected.open("w", encoding="utf-8") as dropped:
+        for item in items:
+            if isinstance(item, Case):
+                kept.write(records.to_line(item) + "\n")
+                tally.keys.append(known.setdefault(found := key(item), found))
+                tally.leaking.append(bool(item.leaks))
+            elif skip_bad or item.reason in DROPPED_BY_RULE:
+                dropped.write(records.to_line(item) + "\n")
+                tally.dropped[item.reason] += 1
+            else:
+                raise as_error(item)
+    return tally
+
+
+def _check_any(tally: _Tally, inputs: Sequence[Path]) -> None:
+    if not tally.keys:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in tally.dropped.items()) or "nothing was read"
+        raise InputError(f"no case is left ({reasons})", where=inputs[0] if inputs else None)
+
+
+def _with_splits(spool: Path, splits: Sequence[Split]) -> Iterator[Case]:
+    for case, split in zip(records.read_jsonl(spool, Case), splits, strict=True):
+        yield replace(case, split=split)
+
+
+def _counts(tally: _Tally, splits: Sequence[Split]) -> dict[str, Any]:
+    leaking = Counter(split for split, leaks in zip(splits, tally.leaking, strict=True) if leaks)
+    sizes = Counter(splits)
+    return {
+        "read": len(tally.keys) + tally.dropped.total(),
+        "kept": len(tally.keys),
+        "dropped": dict(tally.dropped.most_common()),
+        "splits": {split: sizes[split] for split in SPLITS},
+        "leakage": {
+            "found": leaking.total() + tally.dropped["leak"],
+            "dropped": tally.dropped["leak"],
+            "kept": {split: leaking[split] for split in SPLITS},
+        },
+    }
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file; of a folder, that of its files' relative names and hashes, in order of name."""
+    if not path.is_dir():
+        return records.sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = "".join(f"{records.sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+    return sha256(lines.encode()).hexdigest()
