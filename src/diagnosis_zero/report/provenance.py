@@ -1,0 +1,84 @@
+"""Where a run came from, in facts to be read: what was trained on what, versions, machine, licences."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diagnosis_zero.report.load import Run
+
+NOTICE = (
+    "For research only: nothing here is fit for the diagnosis or care of a patient, and no figure was checked by "
+    "a physician."
+)
+LICENCES: Mapping[str, str] = {
+    "rarearena": "RareArena cases: CC BY-NC-SA 4.0 (non-commercial); what is made of them too.",
+    "medr": "MedR-Bench cases: CC BY-SA.",
+    "phenopackets": "Phenopacket Store: BSD-3-Clause; cite the publication of each case.",
+    "vignettes": "Vignettes: made from the annotations of the Human Phenotype Ontology, unaltered; cite HPO.",
+    "orphanet": "Orphanet names and identifiers: Orphadata, CC BY 4.0.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Facts of one run, and its recipe as it was written."""
+
+    name: str
+    facts: tuple[tuple[str, str], ...]
+    config: str
+
+
+def provenance(run: Run, *, redact: bool = False) -> Provenance:
+    """Every fact of the manifest, flattened. ``redact`` leaves out what may hold names of files or people:
+    the command, paths, the recipe."""
+    facts = [(key, value) for key, value in _flat(run.manifest) if not (redact and _may_name(key, value))]
+    facts.insert(0, ("folder", run.name if redact else str(run.path)))
+    return Provenance(run.name, tuple(facts), "" if redact else run.config_text)
+
+
+def trained(run: Run, *, redact: bool = False) -> str:
+    """What was trained on what, in one line; ``redact`` leaves out the name of the data."""
+    model = _get(run.config, "model", "id") or _get(run.manifest, "model") or "a model"
+    steps = max((int(row["step"]) for row in run.metrics if row.get("kind") == "train"), default=0)
+    objective = str(_get(run.config, "train", "objective") or "grpo").upper()
+    return f"{run.name}: {model} trained by {objective} for {steps:,} steps on {_data(run.config, redact)}."
+
+
+def licences(runs: Sequence[Run]) -> list[str]:
+    """The notes that go with the sources of the cases; all of them where the sources are not known."""
+    sources = {case.source.lower() for run in runs for case in run.cases.values()}
+    found = [note for key, note in LICENCES.items() if any(key in source for source in sources)]
+    return [*found, LICENCES["orphanet"]] if found else list(LICENCES.values())
+
+
+def _data(config: Mapping[str, Any], redact: bool) -> str:
+    vignettes = _get(config, "data", "vignettes")
+    if isinstance(vignettes, Mapping):
+        return f"{vignettes.get('cases', '?')} vignettes of {vignettes.get('diseases', '?')} diseases"
+    folder = _get(config, "data", "folder")
+    return f"the cases of {folder}" if folder and not redact else "cases that are not named here"
+
+
+def _get(tree: Mapping[str, Any], *keys: str) -> Any:
+    node: Any = tree
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key} · ")
+        elif key == "command" and isinstance(value, list):
+            yield f"{prefix}{key}", shlex.join(map(str, value))
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _may_name(key: str, value: str) -> bool:
+    return "command" in key or "/" in value or "\\" in value

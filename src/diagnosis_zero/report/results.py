@@ -1,0 +1,159 @@
+"""Is it better? The evaluations as a table by step, before against after, and one sentence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.evaluate import stats
+from diagnosis_zero.evaluate.compare import ALPHA, compare
+from diagnosis_zero.report.load import Evaluation, Run
+from diagnosis_zero.report.tables import Cell, Column, Point, Table
+from diagnosis_zero.types import Answer
+
+JUDGES = ("ontology", "llm", "sequence")
+"""Which judge decides the headline where an evaluation has several: the first of these."""
+
+Direction = Literal["better", "worse", "unclear"]
+Measure = Callable[[Evaluation, Answer], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What the page says first: a word, and the sentence with interval and p."""
+
+    direction: Direction
+    verdict: str
+    sentence: str
+
+
+def deciding_judge(runs: Sequence[Run]) -> str | None:
+    """The judge of the headline; None where nothing was judged."""
+    found = {judge for run in runs for evaluation in run.evaluations for judge in evaluation.verdicts}
+    return next((judge for judge in (*JUDGES, *sorted(found)) if judge in found), None)
+
+
+def right(judge: str | None, least: int = 2) -> Measure:
+    """1 where the judge gave at least this label, 0 below; None where the answer is unscored or the case's
+    text names the answer."""
+
+    def measure(evaluation: Evaluation, answer: Answer) -> float | None:
+        verdict = evaluation.verdicts.get(judge or "", {}).get((answer.case_id, answer.sample))
+        if verdict is None or verdict.label is None or answer.leaks:
+            return None
+        return float(verdict.label >= least)
+
+    return measure
+
+
+def well_formed(_: Evaluation, answer: Answer) -> float | None:
+    return None if answer.error else float(not answer.faults)
+
+
+def estimate(evaluation: Evaluation, measure: Measure) -> stats.Estimate | None:
+    """Mean over cases (of the mean over samples) with its interval; None where nothing was scored."""
+    by_case = _by_case(evaluation, measure)
+    if not by_case:
+        return None
+    return stats.estimate(list(by_case.values()), _clusters(evaluation, list(by_case)))
+
+
+def point(evaluation: Evaluation, measure: Measure) -> Point | None:
+    """The same, as a dot of a chart."""
+    found = estimate(evaluation, measure)
+    return Point(float(evaluation.step), found.value, found.low, found.high) if found else None
+
+
+def by_step(runs: Sequence[Run], judge: str | None) -> Table:
+    """Model against step, as the original system reported its result, with intervals."""
+    steps = sorted({evaluation.step for run in runs for evaluation in run.evaluations})
+    columns = [Column("run", "Run"), *(Column(f"step_{step}", f"Step {step:,}", "percent") for step in steps)]
+    rows = [(run.name, *_row(run, steps, right(judge))) for run in runs if run.evaluations]
+    note = (
+        f"Share of held-out cases answered with the same disease as the truth (judge: {judge or 'none'}), with "
+        "95 % intervals. Cases whose text names the answer are left out."
+    )
+    return Table("by-step", "Accuracy by step", tuple(columns), tuple(rows), note)
+
+
+def _row(run: Run, steps: Sequence[int], measure: Measure) -> list[Cell]:
+    at = {evaluation.step: evaluation for evaluation in run.evaluations}
+    return [estimate(at[step], measure) if step in at else None for step in steps]
+
+
+def before_after(run: Run, judge: str | None) -> Table | None:
+    """First against last evaluation of one run; None with fewer than two."""
+    if len(run.evaluations) < 2:
+        return None
+    first, last = run.evaluations[0], run.evaluations[-1]
+    rows = [
+        _judged("Same disease", first, last, judge, 2),
+        _judged("Same disease or accepted hypernym", first, last, judge, 1),
+        _formed(first, last),
+    ]
+    columns = (
+        Column("measure", "Measure"),
+        Column("before", f"Step {first.step:,}", "percent"),
+        Column("after", f"Step {last.step:,}", "percent"),
+        Column("difference", "Difference, points", "points"),
+        Column("p", "p", "p"),
+        Column("n", "Cases", "count"),
+    )
+    note = "95 % intervals; paired over the same cases, cases of one article counted as one cluster."
+    return Table(f"before-after-{run.name}", f"Before and after: {run.name}", columns, tuple(rows), note)
+
+
+def _judged(name: str, first: Evaluation, last: Evaluation, judge: str | None, least: int) -> tuple[Cell, ...]:
+    ends = estimate(first, right(judge, least)), estimate(last, right(judge, least))
+    try:
+        found = compare(first.path, last.path, broader=least == 1, leaking=False)
+    except InputError:
+        return (name, *ends, None, None, 0)
+    difference = stats.Estimate(found.difference, found.low, found.high, found.n, found.clusters)
+    return (name, *ends, difference, found.p, found.n)
+
+
+def _formed(first: Evaluation, last: Evaluation) -> tuple[Cell, ...]:
+    before, after = _by_case(first, well_formed), _by_case(last, well_formed)
+    both = [case for case in before if case in after]
+    found = stats.paired([before[c] for c in both], [after[c] for c in both], _clusters(first, both))
+    difference = stats.Estimate(found.difference, found.low, found.high, found.n, found.clusters)
+    ends = estimate(first, well_formed), estimate(last, well_formed)
+    return ("Well-formed answer", *ends, difference if both else None, found.p if both else None, found.n)
+
+
+def headline(run: Run) -> Headline:
+    """One sentence: by how much, how sure, on how many cases; or why there is none."""
+    if len(run.evaluations) < 2:
+        return Headline("unclear", "Not compared.", f"{run.name} has no two evaluations yet.")
+    try:
+        found = compare(run.evaluations[0].path, run.evaluations[-1].path, leaking=False)
+    except InputError as error:
+        return Headline("unclear", "Not compared.", error.what)
+    direction: Direction = "unclear" if found.p >= ALPHA else ("better" if found.difference > 0 else "worse")
+    ends = f"{run.name}: {found.before:.1%} of held-out cases right before, {found.after:.1%} after."
+    return Headline(direction, _VERDICTS[direction], f"{ends} {found.sentence}")
+
+
+_VERDICTS: Mapping[Direction, str] = {
+    "better": "Better.",
+    "worse": "Worse.",
+    "unclear": "No difference shown.",
+}
+
+
+def _by_case(evaluation: Evaluation, measure: Measure) -> dict[str, float]:
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for answer in evaluation.answers:
+        if (value := measure(evaluation, answer)) is not None:
+            values[answer.case_id].append(value)
+    return {case: fmean(found) for case, found in values.items()}
+
+
+def _clusters(evaluation: Evaluation, cases: Sequence[str]) -> list[str]:
+    sources: Mapping[str, str] = {answer.case_id: answer.source_id for answer in evaluation.answers}
+    return [sources.get(case) or case for case in cases]
