@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diagnosis_zero.cases.profiles import Profile
 from diagnosis_zero.cases.prose import article, at_age, duration, listed, sentence_start
@@ -64,9 +66,14 @@ def oracle(world: World, case: Case) -> tuple[Profile, float]:
 def nearest_overlap(world: World, case: Case) -> Profile:
     """Baseline: the disease with most of the findings on its list; of equal ones the shortest list."""
     seen = [world.column[finding.id] for finding in case.findings if not finding.excluded]
-    listed_DV = world.frequency > 0
-    shared = listed_DV[:, seen].sum(axis=1)
-    return world.diseases[int(np.lexsort((listed_DV.sum(axis=1), -shared))[0])]
+    shared_D = (world.frequency[:, seen] > 0).sum(axis=1)
+    return world.diseases[int(np.lexsort((_list_lengths(world), -shared_D))[0])]
+
+
+@lru_cache(maxsize=8)
+def _list_lengths(world: World) -> NDArray[np.int64]:
+    lengths: NDArray[np.int64] = (world.frequency > 0).sum(axis=1)
+    return lengths
 
 
 def bayes_accuracy(world: World, cases: Iterable[Case]) -> float:
