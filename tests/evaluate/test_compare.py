@@ -14,9 +14,7 @@ GREEDY = SamplingParams(max_tokens=64, temperature=0)
 
 
 def evaluated(folder, reply, cases, judge="ontology"):
-    evaluate(
-        Scripted(reply), cases, folder, model="double", step=0, template="{case}", params=GREEDY, judge=judge
-    )
+    evaluate(Scripted(reply), cases, folder, model="double", step=0, template="{case}", params=GREEDY, judge=judge)
     return folder
 
 

@@ -192,9 +192,7 @@ def test_ignoring_the_clusters_would_find_differences_that_are_not_there():
 
 
 @pytest.mark.parametrize("times", RUNS)
-@pytest.mark.parametrize(
-    ("clusters", "size", "p"), [(300, 1, 0.2), (30, 20, 0.3), (30, 20, 0.5), (30, 4, 0.2)]
-)
+@pytest.mark.parametrize(("clusters", "size", "p"), [(300, 1, 0.2), (30, 20, 0.3), (30, 20, 0.5), (30, 4, 0.2)])
 def test_the_interval_covers_the_truth_19_times_in_20(clusters, size, p, times):
     rng = np.random.default_rng(5)
     groups = names(clusters, size)
@@ -219,8 +217,5 @@ def test_the_interval_of_a_difference_covers_the_truth(clusters, size, times, mo
 def test_the_bootstrap_interval_covers_nearly_as_well():
     rng = np.random.default_rng(7)
     groups = names(30, 20)
-    found = [
-        stats.bootstrap(beta_binomial(rng, 30, 20, 0.5, 0.3), groups, seed=k, resamples=499)
-        for k in range(400)
-    ]
+    found = [stats.bootstrap(beta_binomial(rng, 30, 20, 0.5, 0.3), groups, seed=k, resamples=499) for k in range(400)]
     assert 0.91 <= np.mean([one.low <= 0.5 <= one.high for one in found]) <= 0.97

@@ -20,7 +20,7 @@ from diagnosis_zero.parsing import parse
 from diagnosis_zero.prompts import build_chat
 from diagnosis_zero.types import Answer, Case, Generator, SamplingParams
 
-ROWS_AT_ONCE = 128
+ROWS_AT_ONCE = 256
 """Samples asked of a local model between two saves."""
 
 Key = tuple[str, int]

@@ -217,7 +217,8 @@ class _Clustered:
             raise ValueError(f"{len(flat)} values but {len(clusters)} cluster names")
         numbers: dict[Hashable, int] = {}
         index = np.array([numbers.setdefault(name, len(numbers)) for name in clusters], dtype=np.intp)
-        return cls(flat, np.bincount(index, flat), np.bincount(index, np.ones(len(flat))))
+        sums, sizes = np.bincount(index, flat), np.bincount(index)
+        return cls(flat, sums.astype(np.float64), sizes.astype(np.float64))
 
     @property
     def n(self) -> int:
