@@ -19,20 +19,18 @@ FIELDS = ("text", "names", "id", "source_id", "ids", "age", "sex", "date")
 READERS = {"age": fields.iso_age, "sex": fields.sex, "date": fields.iso_date}
 
 
-class _NoCase(Exception):
+class _NoCaseError(Exception):
     """Why a row is no case: (reason, message)."""
 
 
-def case_of(
-    path: Path, row: Row, columns: Columns, source: str, separator: str | None = None
-) -> Case | Rejected:
+def case_of(path: Path, row: Row, columns: Columns, source: str, separator: str | None = None) -> Case | Rejected:
     """One row as a case; where no column holds the id, file name and line make one.
 
     Names and ids are one text a column or a JSON list; with a ``separator`` a text is split at it.
     """
     try:
         return _case(path, row, columns, source, separator)
-    except _NoCase as why:
+    except _NoCaseError as why:
         reason, message = why.args
         return Rejected(str(path), row.line, reason, message, row.raw)
 
@@ -40,7 +38,8 @@ def case_of(
 def _case(path: Path, row: Row, columns: Columns, source: str, separator: str | None) -> Case:
     text = _required(row, columns["text"][0], "empty_text", "no text")
     more = (_string(row, column).strip() for column in columns["text"][1:])
-    _required(row, columns["names"][0], "missing_diagnosis", "no diagnosis")
+    if not _unique(_listed(row, columns["names"][:1], separator)):
+        raise _missing(row, columns["names"][0], "missing_diagnosis", "no diagnosis")
     name = _required(row, columns["id"][0], "missing_id", "no id") if "id" in columns else f"{path.stem}:{row.line}"
     given = {field: row.fields.get(columns[field][0]) for field in READERS if field in columns}
     read = {field: READERS[field](value) for field, value in given.items()}
@@ -53,15 +52,21 @@ def _case(path: Path, row: Row, columns: Columns, source: str, separator: str | 
         names=_unique(_listed(row, columns["names"], separator)),
         ids=_unique(_listed(row, columns.get("ids", ()), separator)),
         extra={"line": str(row.line), **unread},
-        **read,
+        age=read.get("age"),
+        sex=read.get("sex"),
+        date=read.get("date"),
     )
 
 
 def _required(row: Row, column: str, reason: str, what: str) -> str:
     if not (value := _string(row, column).strip()):
-        missing = "is empty" if column in row.fields else "is missing"
-        raise _NoCase(reason, f"{what}: {column!r} {missing}. Fill it in or remove the row.")
+        raise _missing(row, column, reason, what)
     return value
+
+
+def _missing(row: Row, column: str, reason: str, what: str) -> _NoCaseError:
+    state = "is empty" if column in row.fields else "is missing"
+    return _NoCaseError(reason, f"{what}: {column!r} {state}. Fill it in or remove the row.")
 
 
 def _string(row: Row, column: str) -> str:
@@ -70,7 +75,7 @@ def _string(row: Row, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _NoCase("wrong_type", f"{column!r} is {type(value).__name__}, where text is expected. Mend the row.")
+        raise _NoCaseError("wrong_type", f"{column!r} is {type(value).__name__}, where text is expected. Mend the row.")
     return str(value)
 
 
@@ -86,7 +91,7 @@ def _listed(row: Row, columns: Sequence[str], separator: str | None) -> Iterable
 
 def _texts(column: str, values: list[Any]) -> Iterable[str]:
     if not all(isinstance(value, str) for value in values):
-        raise _NoCase("wrong_type", f"{column!r} holds a list of other things than texts. Mend the row.")
+        raise _NoCaseError("wrong_type", f"{column!r} holds a list of other things than texts. Mend the row.")
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,22 +21,26 @@ from diagnosis_zero.types import Case
 ROWS_A_GROUP = 1000
 """Rows held in memory for each split while a Parquet file is written."""
 
+_TEXT = pa.string()
 COLUMNS = pa.schema(
-    {
-        "prompt": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
-        "data_source": pa.string(),
-        "ability": pa.string(),
-        "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
-        "extra_info": pa.struct(
-            {
-                "split": pa.string(),
-                "index": pa.int64(),
-                "case_id": pa.string(),
-                "source_id": pa.string(),
-                "leaks": pa.list_(pa.string()),
-            }
+    [
+        ("prompt", pa.list_(pa.struct([("role", _TEXT), ("content", _TEXT)]))),
+        ("data_source", _TEXT),
+        ("ability", _TEXT),
+        ("reward_model", pa.struct([("style", _TEXT), ("ground_truth", _TEXT)])),
+        (
+            "extra_info",
+            pa.struct(
+                [
+                    ("split", _TEXT),
+                    ("index", pa.int64()),
+                    ("case_id", _TEXT),
+                    ("source_id", _TEXT),
+                    ("leaks", pa.list_(_TEXT)),
+                ]
+            ),
         ),
-    }
+    ]
 )
 
 
@@ -62,10 +67,10 @@ def iter_cases(folder: Path, split: str | None = None) -> Iterator[Case]:
 def write_cases(folder: Path, cases: Iterable[Case], template: str) -> None:
     """``cases.jsonl`` and the Parquet file of every split, in one pass over cases that have their split."""
     waiting: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    written = dict.fromkeys(SPLITS, 0)
+    written = Counter[str]()
     with ExitStack() as stack:
         lines = stack.enter_context(records.atomic_write(folder / "cases.jsonl"))
-        files = {
+        files: dict[str, pq.ParquetWriter] = {
             split: stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", COLUMNS, compression="zstd"))
             for split in SPLITS
         }

@@ -8,14 +8,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-SEXES = {"m": "male", "male": "male", "f": "female", "female": "female"}
+SEXES = {"m": "MALE", "male": "MALE", "f": "FEMALE", "female": "FEMALE"}
+"""The words of GA4GH phenopackets, which every source uses."""
 _DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2}))?(?:[-/.](\d{1,2}))?")
 _ORPHA = re.compile(r"(?:(?:orpha(?:net)?|ordo)[:_ ]?)*(\d{1,9})(?:\.0)?", re.IGNORECASE)
 _UNITS = ("year", "month", "week", "day", "hour")
 
 
 def sex(value: Any) -> str | None:
-    """"M", "Female", ... as "male" or "female"."""
+    """ "M", "Female", ... as "MALE" or "FEMALE"."""
     return SEXES.get(value.strip().casefold()) if isinstance(value, str) else None
 
 
@@ -24,12 +25,12 @@ def iso_date(value: Any) -> str | None:
     found = _DATE.fullmatch(str(value).strip()) if isinstance(value, str | int) else None
     if not found:
         return None
-    year, month, day = (int(part) if part else None for part in found.groups())
+    parts = [part.zfill(2) for part in found.groups() if part]
     try:
-        datetime.date(year or 0, month or 1, day or 1)
+        datetime.date.fromisoformat("-".join([*parts, "01", "01"][:3]))
     except ValueError:
         return None
-    return "-".join(f"{part:02d}" for part in (year, month, day) if part is not None)
+    return "-".join(parts)
 
 
 def iso_age(value: Any) -> str | None:

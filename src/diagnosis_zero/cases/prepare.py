@@ -136,9 +136,7 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _with_leaks(
-    items: Iterable[Item], inputs: Sequence[Path], synonyms: Synonyms | None, drop: bool
-) -> Iterator[Item]:
+def _with_leaks(items: Iterable[Item], inputs: Sequence[Path], synonyms: Synonyms | None, drop: bool) -> Iterator[Item]:
     for item in items:
         if isinstance(item, Case):
             names = dict.fromkeys((*item.names, *(synonyms(item) if synonyms else ())))
@@ -148,9 +146,7 @@ def _with_leaks(
         yield item
 
 
-def _spool(
-    items: Iterable[Item], spool: Path, rejected: Path, key: Callable[[Case], Key], skip_bad: bool
-) -> _Tally:
+def _spool(items: Iterable[Item], spool: Path, rejected: Path, key: Callable[[Case], Key], skip_bad: bool) -> _Tally:
     tally = _Tally()
     known: dict[Key, Key] = {}  # equal keys are one object: there are far fewer diseases than cases
     with spool.open("w", encoding="utf-8") as kept, rejected.open("w", encoding="utf-8") as dropped:

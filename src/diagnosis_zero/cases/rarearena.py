@@ -29,6 +29,7 @@ def read(path: Path, task: str = "rdc") -> Iterator[Case | Rejected]:
     Raises:
         InputError: ``task`` is unknown, or the file cannot be read at all.
     """
+    task = task.lower()
     if task not in TASKS:
         raise InputError(f"no task {task!r}", mend=nearest(task, list(TASKS)))
     for row in read_rows(path):

@@ -94,15 +94,21 @@ def _line_rows(path: Path) -> Iterator[Row | Rejected]:
 
 
 def _json_row(path: Path, number: int, raw: bytes) -> Row | Rejected:
-    text = raw.decode("utf-8", errors="replace").rstrip("\r\n")
     try:
-        fields = json.loads(raw.decode("utf-8"))
+        text = raw.decode("utf-8").rstrip("\r\n")
+        fields = json.loads(text)
     except UnicodeDecodeError as error:
+        text = raw.decode("utf-8", errors="replace").rstrip("\r\n")
         return Rejected(str(path), number, "not_utf8", _not_utf8(raw[error.start], error.start), text)
     except (ValueError, RecursionError) as error:
-        message = f"not JSON ({error}). Mend or remove the line: one JSON object a line is expected."
+        message = f"not JSON ({_why(error)}). Mend or remove the line: one JSON object a line is expected."
         return Rejected(str(path), number, "not_json", message, text)
     return _row(path, number, fields, text)
+
+
+def _why(error: Exception) -> str:
+    """A decoder's complaint without its own count of lines, which is not the file's."""
+    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _row(path: Path, number: int, fields: Any, text: str) -> Row | Rejected:
@@ -110,15 +116,15 @@ def _row(path: Path, number: int, fields: Any, text: str) -> Row | Rejected:
     if not isinstance(fields, dict):
         message = f"a JSON object is expected, found {type(fields).__name__}. Mend or remove the line."
         return Rejected(str(path), number, "not_an_object", message, text)
-    if "\\ud" in text.lower() and not _encodable(fields):
+    if "\\ud" in text.lower() and not _writable(json.dumps(fields, ensure_ascii=False)):
         message = "half of a surrogate pair (\\ud...), which is no character. Mend the escape in the text."
         return Rejected(str(path), number, "not_utf8", message, text)
     return Row(number, fields, text)
 
 
-def _encodable(fields: dict[str, Any]) -> bool:
+def _writable(text: str) -> bool:
     try:
-        json.dumps(fields, ensure_ascii=False).encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -129,22 +135,23 @@ def _not_utf8(byte: int, position: int) -> str:
 
 
 def _array_rows(path: Path) -> Iterator[Row | Rejected]:
-    """Objects of one JSON array. Behind a broken one nothing can be found again: that is an error, not a rejection."""
+    """Objects of one JSON array. Behind a broken one nothing can be found again: an error, not a rejection."""
     text = _decoded(path)
     decode = json.JSONDecoder().raw_decode
-    at, line = text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
-    while text[(start := _past_blanks(text, at)) : start + 1] not in {"]", ""}:
-        line += text.count("\n", at, start)
+    at, line, counted = _past_blanks(text, text.index("[") + 1), 1, 0
+    while text[at : at + 1] != "]":
+        line, counted = line + text.count("\n", counted, at), at
         try:
-            fields, end = decode(text, start)
+            fields, end = decode(text, at)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"not JSON ({error})", where=(path, line), mend=_MEND_ARRAY) from error
-        yield _row(path, line, fields, text[start:end])
+            raise InputError(f"not JSON ({_why(error)})", where=(path, line), mend=_MEND_ARRAY) from error
+        yield _row(path, line, fields, text[at:end])
         at = _past_blanks(text, end)
-        line += text.count("\n", start, at)
         if text[at : at + 1] not in {",", "]"}:
-            raise InputError("an array element ends without a comma", where=(path, line), mend=_MEND_ARRAY)
-        at += text[at] == ","
+            raise InputError("the array breaks off behind this", where=(path, line), mend=_MEND_ARRAY)
+        at = at if text[at] == "]" else _past_blanks(text, at + 1)
+    if text[at + 1 :].strip():
+        raise InputError("there is more behind the array", where=(path, line), mend=_MEND_ARRAY)
 
 
 _MEND_ARRAY = "Mend the array there, or write one JSON object a line."
@@ -192,6 +199,8 @@ def _csv_rows(path: Path) -> Iterator[Row | Rejected]:
 
 def _header(path: Path, names: list[str]) -> list[str]:
     names = [name.strip() for name in names]
+    if not all(map(_writable, names)):
+        raise InputError("the header is not UTF-8", where=(path, 1), mend="Convert the file to UTF-8.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two columns are named {twice!r}", where=(path, 1), mend="Rename one of them.")

@@ -43,9 +43,7 @@ def assign(keys: Sequence[Key], hold_out: HoldOut, seed: int = 0) -> list[Split]
     test = hold_out(keys, 0.7, rng)
     rest = [position for position in range(len(keys)) if position not in test]
     val = {rest[position] for position in hold_out([keys[position] for position in rest], 0.9, rng)}
-    return [
-        "test" if position in test else "val" if position in val else "train" for position in range(len(keys))
-    ]
+    return ["test" if position in test else "val" if position in val else "train" for position in range(len(keys))]
 
 
 def disease_key(case: Case) -> Key:

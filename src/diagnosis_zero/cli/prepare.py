@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.types import Chat
 
 PLAIN_EVERY = 10_000
 
@@ -42,7 +43,7 @@ class Options:
     template: Annotated[
         str, typer.Option(help="Prompt: diagnosis, top5, short, or a file of yours that holds {case}.")
     ] = "diagnosis"
-    model: Annotated[str, typer.Option(help="Whose tokens --max-prompt-tokens counts: HF id or folder.")] = ""
+    model: Annotated[str, typer.Option(help="Whose tokens --max-prompt-tokens counts: HF id, folder, or smollm2.")] = ""
     max_prompt_tokens: Annotated[
         int | None, typer.Option(min=1, help="Drop, and count, cases whose prompt is longer. None is ever cut.")
     ] = None
@@ -140,16 +141,16 @@ def vignettes(
     diseases: Annotated[int, typer.Option(min=2, help="Of how many diseases.")] = 60,
 ) -> None:
     """Patients drawn from the HPO disease annotations, rendered into clinical prose."""
-    from diagnosis_zero.cases.vignettes import generate
+    from diagnosis_zero.cases.vignettes import build_world, generate
 
-    settings = {"source": "vignettes", "cases": cases, "diseases": diseases}
-    _prepare(generate(cases=cases, diseases=diseases, seed=options.seed), options, [], settings, cases)
+    world = build_world(diseases=diseases, seed=options.seed)
+    settings = {"source": "vignettes", "world": world.name, "cases": cases, "diseases": diseases}
+    _prepare(generate(world, cases, options.seed), options, [], settings, cases)
 
 
 def _prepare(
     source: Iterable[Any], options: Options, inputs: Sequence[Path], settings: dict[str, Any], expected: int | None
 ) -> None:
-    from diagnosis_zero.cases.length import token_counter
     from diagnosis_zero.cases.prepare import prepare
     from diagnosis_zero.prompts import load_template
 
@@ -164,7 +165,7 @@ def _prepare(
         seed=options.seed,
         template=load_template(options.template),
         max_prompt_tokens=options.max_prompt_tokens,
-        count_tokens=token_counter(options.model) if options.model else None,
+        count_tokens=_token_counter(options.model) if options.model else None,
         drop_leaks=options.drop_leaks,
         skip_bad=options.skip_bad,
         limit=options.limit,
@@ -175,6 +176,16 @@ def _prepare(
     )
     typer.echo("\n".join(_summary(manifest)))
     typer.echo(options.out)
+
+
+def _token_counter(model: str) -> Callable[[Sequence[Chat]], list[int]]:
+    from diagnosis_zero.cases.length import token_counter
+
+    if model == "smollm2":
+        from diagnosis_zero.engine.model import smollm2
+
+        model = str(smollm2())
+    return token_counter(model)
 
 
 def _summary(manifest: dict[str, Any]) -> Iterator[str]:
@@ -206,7 +217,7 @@ def _with_bar(items: Iterable[Any], doing: str, total: int | None) -> Iterator[A
 
 def _with_lines(items: Iterable[Any], doing: str) -> Iterator[Any]:
     number = 0
-    for number, item in enumerate(items, start=1):  # noqa: B007 - the last number is said at the end
+    for number, item in enumerate(items, start=1):
         yield item
         if number % PLAIN_EVERY == 0:
             typer.echo(f"{doing}: {number:,}", err=True)
