@@ -51,6 +51,8 @@ FAULT_MEANINGS: dict[str, str] = {
 FAULTS: tuple[str, ...] = tuple(FAULT_MEANINGS)
 
 _TAG = re.compile(r"<[ \t\r\n]*+(/?)[ \t\r\n]*+(think|answer)[ \t\r\n]*+>", re.IGNORECASE | re.ASCII)
+_MARK = re.compile(r"[ \t]*+(?:\d{1,2}[.):]|[-*•])[ \t]++")
+_NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _MAX_TAGS = 1000  # an honest completion holds four; a megabyte of tags would cost a tenth of a second
 _SPOILS_ANSWER = {"answer_repeated", "answer_nested", "answer_unopened", "answer_unclosed", "think_in_answer"}
@@ -178,3 +180,24 @@ def _outside(blocks: Iterable[_Block]) -> str:
 
 def _empty(text: str) -> bool:
     return _LETTER_OR_DIGIT.search(text) is None
+
+
+def ranked(answer: str) -> list[str]:
+    """The items of a ranked answer, the first first: one a line, or "1. A; 2. B" in one line. Numbers, bullets
+    and closing marks go; empty items are left out."""
+    lines = [line for line in answer.splitlines() if line.strip()]
+    if len(lines) == 1:
+        lines = _cut_at_numbers(lines[0])
+    items = (_MARK.sub("", line, count=1).strip().rstrip(";,.").strip() for line in lines)
+    return [item for item in items if item]
+
+
+def _cut_at_numbers(line: str) -> list[str]:
+    """Cut before "1.", the next "2." and so on; a number out of turn belongs to a name ("type 2. B")."""
+    cuts = []
+    for found in _NUMBER.finditer(line):
+        if int(found[1]) == len(cuts) + 1:
+            cuts.append(found.start())
+    if not cuts or line[: cuts[0]].strip():
+        return [line]
+    return [line[start:end] for start, end in zip(cuts, [*cuts[1:], len(line)], strict=True)]

@@ -1,0 +1,201 @@
+"""What one answer block commits to: a single diagnosis, or a refusal with the reason.
+
+The block is cut into pieces at punctuation and at words that join (``or``, ``with``, ``confirmed``). The
+shortest beginning that names the true disease is the claim, and every later piece must be harmless: an
+explanation, a code, another name of the same disease. A qualifier ("type 2", an abbreviation) stays with the
+claim, and the matcher judges both together. Without such a beginning the matcher judges the whole.
+
+So the truth pays only where it stands first and alone. Names win over cutting: a text that is, as a whole, an
+accepted name or a name of the nomenclature is never cut, whatever it holds ("with or without", "-like", "/").
+Words that deny, hedge or point to somebody else refuse an answer unless an accepted name has them too.
+
+Pure: the nomenclature arrives as two functions. The work is bounded: 1,000 characters, 24 pieces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from diagnosis_zero.nomenclature.acronym import spells
+from diagnosis_zero.nomenclature.answer import is_abbreviation, names_disease, strip_lead_in
+from diagnosis_zero.nomenclature.normalise import analyse, plain
+from diagnosis_zero.rewards import wording
+
+MAX_CHARS = 1000
+MAX_PIECES = 24
+
+_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_MARKS = " .,;:!?-{}[]'`"
+_GENE = re.compile(r"\b[A-Z][A-Z0-9]{2,}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """``candidate`` is the text for the matcher; with a ``refusal`` it is empty and the answer earns nothing."""
+
+    candidate: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the reading asks of the nomenclature."""
+
+    accepted: Sequence[str]
+    """The names of the true disease."""
+    same: Callable[[str], bool]
+    """Whether a text names the true disease."""
+    known: Callable[[str], bool]
+    """Whether a text is a name of the nomenclature, of whichever disease."""
+
+
+class _Piece(NamedTuple):
+    opener: str  # the punctuation before it; empty where a word made the break
+    text: str
+    end: int
+
+
+def read(answer: str, truth: Truth) -> Slot:
+    """Read the text between the answer tags. Never raises on any string."""
+    if len(answer) > MAX_CHARS:
+        return Slot("", "too long")
+    text = _undress(answer)
+    if not _words(text):
+        return Slot("", "empty")
+    if analyse(text).literal in {analyse(name).literal for name in truth.accepted} or truth.known(text):
+        return Slot(text)
+    pieces = _pieces(text)
+    if len(pieces) > MAX_PIECES:
+        return Slot("", "too many parts")
+    for count, piece in enumerate(pieces, start=1):
+        if truth.same(text[: piece.end]):
+            return _claim(text[: piece.end], pieces[count:], truth)
+    return _whole(text, pieces, truth)
+
+
+def _undress(answer: str) -> str:
+    """Plain text on single spaces, without bullets, lead-in, markup and closing marks; codes in one word."""
+    lines = (" ".join(line.split()) for line in plain(wording.LATEX.sub("", answer)).splitlines())
+    text = "\n".join(_without(wording.BULLET, line) for line in lines if line)
+    for written, meant in (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs")):
+        text = text.replace(written, meant)
+    text = strip_lead_in(wording.CODE.sub(r"code:\1-\2", text).strip(_MARKS))
+    return _without(wording.CONFIDENCE, _without(wording.LEAD_IN, text)).strip(_MARKS)
+
+
+def _without(opening: re.Pattern[str], text: str) -> str:
+    """``text`` behind an opening phrase, unless the phrase is all there is."""
+    found = opening.match(text)
+    return text[found.end() :] if found and found.end() < len(text) else text
+
+
+def _pieces(text: str) -> list[_Piece]:
+    """``text`` cut at every break; a word that makes the break begins the next piece."""
+    pieces, opener, start = [], "", 0
+    for found in wording.BREAK.finditer(text):
+        if found.start() > start:
+            pieces.append(_Piece(opener, text[start : found.start()], found.start()))
+        opener, start = found[0].strip(" ") or opener * (found.start() == start), found.end()
+    if start < len(text):
+        pieces.append(_Piece(opener, text[start:], len(text)))
+    return pieces
+
+
+def _whole(text: str, pieces: list[_Piece], truth: Truth) -> Slot:
+    """Nothing at the beginning is the true disease: it must not come later, and the whole must be one name."""
+    refusal = _turned(text, truth.accepted)
+    if not refusal and any(truth.same(piece.text) for piece in pieces[1:]) and not is_abbreviation(pieces[0].text):
+        refusal = "another disease first"
+    if not refusal and sum(truth.known(piece.text) for piece in pieces) > 1:
+        refusal = "several diseases"
+    return Slot("", refusal) if refusal else Slot(text)
+
+
+def _claim(claim: str, rest: list[_Piece], truth: Truth) -> Slot:
+    """The beginning is the true disease: what the rest makes of it."""
+    refusal = _turned(claim, truth.accepted)
+    kept, explaining = claim, False
+    for piece in rest:
+        explaining = explaining and not piece.opener
+        verdict = _verdict(piece, kept, explaining, truth)
+        explaining = verdict == "explains"
+        if verdict == "qualifies":
+            kept += f" ({piece.text})" if piece.opener in ("(", "[") else f" {piece.text}"
+        elif verdict not in ("explains", "repeats"):
+            refusal = refusal or verdict
+    return Slot("", refusal) if refusal else Slot(kept)
+
+
+def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
+    """ "explains" or "repeats" the claim, "qualifies" it, or the reason to refuse it."""
+    sure = wording.CONFIDENCE.match(piece.text)
+    text = piece.text[sure.end() :] if sure else piece.text
+    words = _words(text)
+    if not words or text.startswith("code:"):
+        return "explains"
+    if truth.same(text.removeprefix("or ").removeprefix("and ")):
+        return "repeats"
+    if truth.known(f"{kept} {text}"):
+        return "qualifies"
+    if alias := wording.ALIAS.match(text):
+        name = text[alias.end() :]
+        return "another disease" if truth.known(name) and not truth.same(name) else "repeats"
+    if wording.CONTRASTS.intersection(words):
+        return "hedged"
+    if reason := _turned(text, truth.accepted, ("only alike",)):
+        return reason
+    if explaining or words[0] in wording.EXPLAINS or _evident(text, words):
+        elsewhere = words[0] == "in" and _turned(text, truth.accepted, ("not the patient's",))
+        return elsewhere or ("another disease" if _other_head(text, truth) else "explains")
+    if reason := _turned(text, truth.accepted, ("not the patient's",)):
+        return reason
+    if words[0] in wording.JOINS:
+        names = words[0] in ("and", "plus") and any(map(names_disease, words))
+        return "another disease" if names or _other_head(text, truth) else "qualifies"
+    if is_abbreviation(text) and piece.opener in ("(", "[", ",", ";"):
+        return "qualifies" if piece.opener in ("(", "[") and not truth.known(text) else _spelled(text, kept)
+    return "another disease" if truth.known(text) or any(map(names_disease, words)) else "qualifies"
+
+
+def _spelled(abbreviation: str, name: str) -> str:
+    """ "repeats" where an abbreviation is made of the name's letters."""
+    letters = "".join(sign for sign in abbreviation.lower() if sign.isalpha())
+    words = [word for word in analyse(name).words if word.isalpha()]
+    return "repeats" if spells(letters, words) else "another disease"
+
+
+def _turned(text: str, accepted: Sequence[str], reasons: Iterable[str] = tuple(wording.TURNS)) -> str:
+    """The reason that the words of ``text`` give to refuse it, beyond those that an accepted name holds."""
+    words = Counter(_words(text))
+    held = [Counter(_words(plain(name))) for name in accepted]
+    for reason in reasons:
+        turning = Counter({word: count for word, count in words.items() if word in wording.TURNS[reason]})
+        if all(turning - name for name in held):
+            return reason
+    return ""
+
+
+def _evident(text: str, words: Sequence[str]) -> bool:
+    """Whether a piece speaks of evidence ("FBN1 variant", "presence of ectopia lentis")."""
+    return bool(wording.EVIDENCE.intersection(words) or ("variant" in words and _GENE.search(text)))
+
+
+def _other_head(text: str, truth: Truth) -> bool:
+    """Whether an explanation names another disease: "... Ehlers-Danlos syndrome", but not "this disorder"."""
+    tokens = text.split()
+    for at, token in enumerate(tokens):
+        if at and token.strip(".,'\"").lower() in wording.HEADS:
+            phrases = [" ".join(tokens[start : at + 1]) for start in range(max(0, at - 5), at)]
+            if any(map(truth.same, phrases)) or tokens[at - 1].lower() in wording.GENERAL:
+                continue
+            if tokens[at - 1][0].isupper() or any(map(truth.known, phrases)):
+                return True
+    return False
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
