@@ -74,6 +74,14 @@ def test_override_none_takes_an_optional_key_away(recipe_file: Path) -> None:
     assert recipe.data.vignettes is not None
 
 
+def test_catalogue_none_is_a_choice_and_survives_the_round_trip(recipe_file: Path) -> None:
+    recipe = config.load(recipe_file, ["reward.catalogue=none"])
+    assert recipe.reward.source is None
+    recipe_file.write_text(config.dump(recipe), encoding="utf-8")
+    assert config.load(recipe_file) == recipe
+    assert config.load(recipe_file, ["reward.catalogue=c.sqlite"]).reward.source == "c.sqlite"
+
+
 def test_objective_brings_its_defaults_and_the_recipe_wins(recipe_file: Path) -> None:
     dapo = config.load(recipe_file, ["train.objective=dapo"]).train
     assert (dapo.clip_low, dapo.clip_high, dapo.overlong) == (0.2, 0.28, "penalise")
@@ -176,9 +184,7 @@ def test_total_steps_takes_what_ends_first_and_leaves_no_case_out(recipe_file: P
     by_steps = config.load(recipe_file)
     assert config.total_steps(by_steps, cases=1_000_000) == 10
     by_epochs = config.load(recipe_file, ["train.steps=none", "train.epochs=3", "rollout.prompts=8"])
-    assert (
-        config.total_steps(by_epochs, cases=20) == 8
-    )  # 60 prompts: seven full steps and one more for the last 4
+    assert config.total_steps(by_epochs, cases=20) == 8  # 60 prompts: seven full steps and one more for the last 4
     both = config.load(recipe_file, ["train.epochs=3", "train.steps=5"])
     assert config.total_steps(both, cases=20) == 5
 

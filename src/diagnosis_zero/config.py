@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from diagnosis_zero.errors import InputError, nearest
@@ -85,10 +85,21 @@ class Prompt(_Section):
 
 class Reward(_Section):
     method: Literal["sequence", "ontology"] = "ontology"
-    catalogue: str | None = None
-    """``default`` or a file made by ``dz catalogue build``; absent: names alone are compared."""
+    catalogue: str = "default"
+    """``default`` (HPO's diseases), ``none`` (the words of the names alone), or a file made by
+    ``dz catalogue build``. For ``ontology`` only."""
     weights: dict[str, float] = {}
     """Weight of each part of the reward; parts not named keep the reward's own weights."""
+
+    @property
+    def source(self) -> str | None:
+        """The catalogue as ``rewards.build_reward`` takes it."""
+        return None if self.catalogue == "none" else self.catalogue
+
+    @field_validator("catalogue", mode="before")
+    @classmethod
+    def _none_is_a_name_here(cls, given: Any) -> Any:
+        return "none" if given is None else given
 
 
 class Rollout(_Section):
@@ -152,9 +163,10 @@ class Warmstart(_Section):
     batches: Count
     batch_size: Count = 32
     lr: Positive = 1e-3
-    teacher: Literal["random", "consistent"] = "consistent"
-    """How the teacher errs: at random (greedy decoding averages it out), or alike on the same disease."""
-    teacher_error: Share = 0.0
+    teacher: Literal["partner", "blind", "habit"] = "partner"
+    """Kind of weakness of the teacher (``cases.teacher``)."""
+    skill: Share = 0.5
+    """1: as good as a teacher of its kind can be."""
 
 
 class Eval(_Section):
@@ -339,9 +351,7 @@ def _explain(error: ErrorDetails, path: Path, origin: Mapping[tuple[str, ...], s
     key = ".".join(location)
     where = next((text for parts, text in origin.items() if _one_within_other(parts, location)), str(path))
     if error["type"] == "extra_forbidden":
-        return InputError(
-            f"unknown key {key!r}", where=where, mend=nearest(location[-1], _known(location[:-1]))
-        )
+        return InputError(f"unknown key {key!r}", where=where, mend=nearest(location[-1], _known(location[:-1])))
     if error["type"] == "missing":
         return InputError(f"{key!r} is missing", where=where, mend="Add it to the recipe.")
     return InputError(f"{key} = {error['input']!r}: {error['msg']}", where=where)
