@@ -13,8 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from diagnosis_zero.errors import InputError, nearest
-from diagnosis_zero.parsing import render
-from diagnosis_zero.types import Answer, Case, Label, Match, Verdict
+from diagnosis_zero.types import Answer, Label, Match, Verdict
 
 if TYPE_CHECKING:
     from diagnosis_zero.nomenclature.catalogue import Catalogue
@@ -93,17 +92,9 @@ def _ontology(catalogue: Catalogue | None) -> Grade:
 
 
 def _sequence(_: Catalogue | None) -> Grade:
-    from diagnosis_zero.rewards import build_reward
+    from diagnosis_zero.rewards.sequence import match
 
-    reward = build_reward(method="sequence", catalogue=None)
-
-    def grade(name: str, answer: Answer) -> Match:
-        case = Case(answer.case_id, "", answer.source_id, "", answer.references, answer.reference_ids)
-        found = reward(render("-", name), case)
-        accuracy = found.parts["accuracy"]
-        return Match(2 if accuracy >= 1 else 0, accuracy, found.notes.get("rule", "sequence"))
-
-    return grade
+    return lambda name, answer: match(name, answer.references)
 
 
 GRADES: dict[str, Callable[[Catalogue | None], Grade]] = {"ontology": _ontology, "sequence": _sequence}

@@ -1,21 +1,90 @@
-"""RareArena's protocol: what is asked, what is accepted, how it is tabled.
+"""RareArena's protocol: how an answer is read, what is accepted, how results are tabled.
 
-Source: Chen et al., "RareArena", Lancet Digital Health 2026, and its repository (2024 scoring; revised
-March 2026).
+Source: Chen et al., "RareArena", Lancet Digital Health 2026, and its repository. 2024: grade 2 for the
+diagnosis, 1 for a broader category that includes it, as the judge sees it. Revised March 2026, because
+judges gave 1 too freely: grade 2 for the diagnosis or its Orphanet name, 1 for an Orphanet parent of at
+most ten diseases, and where there is no such parent, 2 or 0 only.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diagnosis_zero import records
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.types import Answer
 
 TOP = 5
+MOST_DISEASES = 10
 _MARK = re.compile(r"[ \t]*+(?:\d{1,2}[.):]|[-*•])[ \t]++")
+_NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSets:
+    """The names that earn grade 2, and those that earn 1; ``one`` None leaves "broader" to the judge
+    (2024).
+    """
+
+    two: tuple[str, ...]
+    one: tuple[str, ...] | None
+
+    @property
+    def grades(self) -> frozenset[int]:
+        """The grades that a judge may give."""
+        return frozenset({0, 2}) if self.one == () else frozenset({0, 1, 2})
+
+
+Sets = Callable[[Answer], ScoreSets]
+
+
+@dataclass(frozen=True, slots=True)
+class Orphanet:
+    """An Orphanet disease in RareArena's hypernym file: its name, and its parents that still earn a point."""
+
+    name: str
+    parents: tuple[str, ...]
+
+
+def rules_2024(answer: Answer) -> ScoreSets:
+    """The diagnosis alone, as the case report words it (the first accepted name)."""
+    return ScoreSets(answer.references[:1], None)
+
+
+def rules_2026(hypernyms: Mapping[str, Orphanet]) -> Sets:
+    """Grades by the two sets. A disease that the file lacks has no grade-1 set, as in RareArena's own
+    script.
+    """
+
+    def sets(answer: Answer) -> ScoreSets:
+        found = [hypernyms[number] for number in _orpha_numbers(answer) if number in hypernyms]
+        names = [*answer.references, *(disease.name for disease in found)]
+        distinct = {name.lower(): name for name in reversed(names)}
+        two = tuple(name for name in names if distinct.get(name.lower()) is name)
+        parents = tuple(dict.fromkeys(parent for disease in found for parent in disease.parents))
+        return ScoreSets(tuple(dict.fromkeys(two)), parents)
+
+    return sets
+
+
+def load_hypernyms(path: Path) -> dict[str, Orphanet]:
+    """RareArena's ``orphanet_hypernym.json`` by ORPHA number.
+
+    Raises:
+        InputError: the file is not that list; names the entry.
+    """
+    rows = records.read_json(path)
+    if not isinstance(rows, list):
+        raise InputError("expected a list of diseases", where=path, mend="Take RareArena's orphanet_hypernym.json.")
+    return dict(_disease(row, number, path) for number, row in enumerate(rows, start=1))
 
 
 def named(answer: str | None, top: int) -> tuple[str, ...]:
-    """The diagnoses that an answer names, the most likely first: the whole of it, or the first ``top`` of a
-    list.
-    """
+    """The diagnoses of an answer, the most likely first: all of it as one, or the first ``top`` of a list."""
     if answer is None:
         return ()
     if top == 1:
@@ -32,10 +101,49 @@ def ranked(answer: str) -> list[str]:
     return [item for item in items if item]
 
 
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Results as in RareArena's README, in Markdown: model -> {"top1", "top5": {0, 1, 2: share}}; "-" where
+    absent.
+    """
+    head = "| Model | " + " | ".join(
+        f"Top {top} {name}" for top in (1, 5) for name in ("missing (0)", "hypernym (1)", "synonym (2)", "total")
+    )
+    lines = [head + " |", "|" + "---|" * 9]
+    for model, result in rows.items():
+        cells = [cell for top in ("top1", "top5") for cell in _cells(result.get(top))]
+        lines.append(f"| {model.replace('|', '/')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shares(labels: list[int]) -> dict[int, float]:
+    """The share of each grade; labels must not be empty."""
+    return {grade: labels.count(grade) / len(labels) for grade in (0, 1, 2)}
+
+
+def _cells(found: Mapping[int, float] | None) -> list[str]:
+    if not found:
+        return ["-"] * 4
+    return [f"{100 * share:.2f}" for share in (found[0], found[1], found[2], found[1] + found[2])]
+
+
+def _disease(row: Any, number: int, path: Path) -> tuple[str, Orphanet]:
+    try:
+        parents = tuple(
+            parent["parent"] for parent in row["parents"] if parent["parent_disease_count"] <= MOST_DISEASES
+        )
+        return str(row["Orphanetid"]), Orphanet(row["name"], parents)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"entry {number} lacks {error}", where=path) from error
+
+
+def _orpha_numbers(answer: Answer) -> list[str]:
+    return [name.partition(":")[2] for name in answer.reference_ids if name.upper().startswith("ORPHA:")]
+
+
 def _numbered(line: str) -> list[str]:
-    """ "1. A 2. B 3. C" cut before each next number in turn; a number out of turn belongs to a name."""
+    """``1. A 2. B 3. C`` cut before each next number in turn; a number out of turn belongs to a name."""
     cuts, number = [], 1
-    for found in re.finditer(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ", line):
+    for found in _NUMBER.finditer(line):
         if int(found[1]) == number:
             cuts.append(found.start())
             number += 1
