@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from diagnosis_zero.errors import InputError, nearest
-from diagnosis_zero.types import Answer, Label, Match, Verdict
-
-if TYPE_CHECKING:
-    from diagnosis_zero.nomenclature.catalogue import Catalogue
+from diagnosis_zero.rewards.accuracy import METHODS, GradeFn
+from diagnosis_zero.types import Answer, Case, Label, Match, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,6 @@ class Named:
 
 Judge = Callable[[Sequence[Named]], list[tuple[Verdict, ...]]]
 """One verdict a name, in the order of the names; called only with answers that name something."""
-Grade = Callable[[str, Answer], Match]
 
 
 def judge_answers(judge: Judge, label: str, named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
@@ -41,11 +38,15 @@ def judge_answers(judge: Judge, label: str, named: Sequence[Named]) -> list[tupl
     return [found.get(_key(item)) or (_without_judge(item.answer, label),) for item in named]
 
 
-def by_name(method: str, catalogue: Catalogue | None = None) -> Judge:
-    """A deterministic judge: "ontology" or "sequence"."""
-    if method not in GRADES:
-        raise InputError(f"unknown judge {method!r}", mend=nearest(method, list(GRADES)))
-    return partial(_grade_all, method, GRADES[method](catalogue))
+def by_name(method: str, catalogue: Path | str | None = None) -> Judge:
+    """A deterministic judge by the reward's own reading of an answer: "ontology" or "sequence".
+
+    Args:
+        catalogue: a file made by ``dz catalogue build``, "default", or None for the words of the names alone.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown judge {method!r}", mend=nearest(method, list(METHODS)))
+    return partial(_grade_all, method, METHODS[method](catalogue))
 
 
 def verdict(answer: Answer, judge: str, label: Label | None, rule: str, *, reason: str = "") -> Verdict:
@@ -54,8 +55,16 @@ def verdict(answer: Answer, judge: str, label: Label | None, rule: str, *, reaso
     return Verdict(answer.case_id, answer.sample, answer.step, judge, label, score, rule, reason)
 
 
-def _grade_all(method: str, grade: Grade, named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
-    return [tuple(_from_match(item.answer, method, grade(name, item.answer)) for name in item.names) for item in named]
+def _grade_all(method: str, grade: GradeFn, named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
+    return [
+        tuple(_from_match(item.answer, method, grade(name, _truth(item.answer)).match) for name in item.names)
+        for item in named
+    ]
+
+
+def _truth(answer: Answer) -> Case:
+    """What grading needs of the case, which is not at hand here."""
+    return Case(answer.case_id, "", answer.source_id, "", answer.references, answer.reference_ids)
 
 
 def _from_match(answer: Answer, judge: str, match: Match) -> Verdict:
@@ -80,21 +89,3 @@ def _without_judge(answer: Answer, judge: str) -> Verdict:
 
 def _key(item: Named) -> tuple[str, int]:
     return item.answer.case_id, item.answer.sample
-
-
-def _ontology(catalogue: Catalogue | None) -> Grade:
-    from diagnosis_zero.nomenclature.match import match
-
-    def grade(name: str, answer: Answer) -> Match:
-        return match(name, answer.references, reference_ids=answer.reference_ids, catalogue=catalogue)
-
-    return grade
-
-
-def _sequence(_: Catalogue | None) -> Grade:
-    from diagnosis_zero.rewards.sequence import match
-
-    return lambda name, answer: match(name, answer.references)
-
-
-GRADES: dict[str, Callable[[Catalogue | None], Grade]] = {"ontology": _ontology, "sequence": _sequence}

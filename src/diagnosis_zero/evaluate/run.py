@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diagnosis_zero import records
 from diagnosis_zero.errors import InputError
@@ -21,9 +20,6 @@ from diagnosis_zero.evaluate.protocol import named
 from diagnosis_zero.evaluate.replies import Streaming
 from diagnosis_zero.evaluate.summary import Judged, Summary, summarise
 from diagnosis_zero.types import Answer, Case, Generator, Label, SamplingParams
-
-if TYPE_CHECKING:
-    from diagnosis_zero.nomenclature.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ def evaluate(
     n: int = 1,
     top: int = 1,
     judge: str | tuple[str, Judge] = "sequence",
-    catalogue: Catalogue | None = None,
+    catalogue: Path | str | None = None,
     think_opened: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
@@ -61,6 +57,7 @@ def evaluate(
         n: answers to each case. With temperature 0 more than one is refused: they would be alike.
         top: 1, or 5 for a template that asks for a ranked list.
         judge: "ontology", "sequence", or a judge of one's own with its name.
+        catalogue: for the ontology: a file, "default", or None for the words of the names alone.
 
     Raises:
         InputError: ``out`` was begun with other settings, or the settings cannot go together.
@@ -79,7 +76,7 @@ def judge_folder(
     answers: Sequence[Answer],
     *,
     judge: str | tuple[str, Judge],
-    catalogue: Catalogue | None = None,
+    catalogue: Path | str | None = None,
     n: int = 1,
     top: int = 1,
 ) -> Summary:
