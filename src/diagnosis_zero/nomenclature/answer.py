@@ -22,23 +22,25 @@ _LEAD_IN = re.compile(
 _CARRIER = re.compile(
     r"\s*(?:(?:the|this|our)\s{1,3})?(?:patient|child|case|presentation|picture|findings?|it)\s{1,3}"
     r"(?:(?:most|likely|probably|clearly|are|is|best)\s{1,3}){0,3}"
-    r"(?:has|have|had|suffers? from|(?:is|are)?\s{0,3}(?:consistent|compatible) with|suggests?|indicates?|represents?)\s{1,3}",
+    r"(?:has|have|had|suffers? from|(?:is|are)?\s{0,3}(?:consistent|compatible) with|"
+    r"suggests?|indicates?|represents?)\s{1,3}",
     re.IGNORECASE,
 )
 _EXPLANATIONS = (
     " confirmed by", " confirmed on", " confirmed with", " based on", " as evidenced by", " evidenced by", " given the",
-    " supported by", " presenting with", " presenting as", " characterized by", " characterised by", " manifesting as",
-    " manifesting with", " in a patient", " in this patient", " in the setting of", " in the context of", " as shown by",
-    " proven by", " diagnosed by", " established by", " suggested by", " because ", " which ", " that ", "; ", ": ", ". ",
-    "\n", ", likely", ", probably", ", possibly", ", confirmed", ", presenting", ", based", ", given", ", as ", ", which",
-    ", with ", ", complicated by", " complicated by", " — ", " – ",
+    " supported by", " presenting with", " presenting as", " characterized by", " characterised by",
+    " manifesting as", " manifesting with", " in a patient", " in this patient", " in the setting of",
+    " in the context of", " as shown by", " proven by", " diagnosed by", " established by", " suggested by",
+    " because ", " which ", " that ", "; ", ": ", ". ", "\n", ", likely", ", probably", ", possibly", ", confirmed",
+    ", presenting", ", based", ", given", ", as ", ", which", ", with ", ", complicated by", " complicated by",
+    " — ", " – ",
 )  # fmt: skip
 """Where an explanation starts. What stands before it is the name; what follows must not take it back."""
 
 _BARE_STOPS = frozenset({"; ", ": ", ". ", "\n", " — ", " – "})
-_TAKES_BACK = frozenset(
-    "not no nor neither excluded exclude excluding unlikely ruled rule against versus vs or rather instead alternatively "
-    "differential without never denied denies denying negative mimic mimicking resembling".split()
+_TAKES_BACK = vocabulary.word_set(
+    "not no nor neither excluded exclude excluding unlikely ruled rule against versus vs or rather instead "
+    "alternatively differential without never denied denies denying negative mimic mimicking resembling"
 )
 _WORD = re.compile(r"[a-z]+")
 
@@ -82,6 +84,36 @@ def before_explanation(text: str) -> str | None:
     return text[:at].rstrip(" ,.;:-")
 
 
+_DESCRIBES = (" with ", " presenting ", " complicated by ", " manifesting ", " involving ", " affecting ", " and ")
+_CAUSES = (" due to ", " caused by ", " secondary to ", " from ")
+_MUTATION = frozenset(("mutation", "mutations", "variant", "variants", "gene", "pathogenic", "heterozygous"))
+
+
+def head_and_rest(text: str) -> list[tuple[str, str]]:
+    """A name and the description behind it ("... with aortic dilatation", "... due to a FBN1 mutation"), where
+    the description does not say which kind of the disease it is. The earliest cut only."""
+    start = strip_lead_in(text[:MAX_CHARS])
+    lower = start.lower()
+    cuts = [(at, phrase) for phrase in (*_DESCRIBES, *_CAUSES) if (at := lower.find(phrase)) > 3]
+    if not cuts:
+        return []
+    at, phrase = min(cuts)
+    head, rest = start[:at], start[at + len(phrase) :]
+    words = _WORD.findall(rest.lower())
+    if _TAKES_BACK.intersection(words):
+        return []
+    of_a_gene = bool(_MUTATION.intersection(words))
+    if phrase in _CAUSES and not of_a_gene:
+        return []
+    said = {guards.axis(word) for word in analyse(rest).words}
+    if said & _KINDS and not of_a_gene:
+        return []
+    return [(head, rest)]
+
+
+_KINDS = frozenset(("number", "letter", "locus", "inheritance", "onset", "copy number", "negation"))
+
+
 def names_disease(word: str) -> bool:
     """Whether a lower-case word is of the kind that heads a disease name."""
     return word.endswith(vocabulary.DISEASE_ENDINGS)
@@ -110,7 +142,7 @@ def _abbreviates(short: str, long: str) -> bool:
     if not is_abbreviation(short):
         return False
     letters = "".join(sign for sign in short.lower() if sign.isalpha())
-    words = [word for word in analyse(long).words if not guards.axis(word) == "number"]
+    words = [word for word in analyse(long).words if guards.axis(word) != "number"]
     stated = _numbers(short) - {"1"}
     return stated <= _numbers(long) or not spells(letters, words)
 
@@ -121,9 +153,7 @@ def is_abbreviation(text: str) -> bool:
     if not 1 <= len(tokens) <= 3 or sum(map(len, tokens)) > 16:
         return False
     capitals = sum(sign.isupper() for sign in text)
-    return capitals >= 2 and all(
-        token[0].isupper() or token[0].isdigit() or len(token) == 1 for token in tokens
-    )
+    return capitals >= 2 and all(token[0].isupper() or token[0].isdigit() or len(token) == 1 for token in tokens)
 
 
 def _numbers(text: str) -> set[str]:

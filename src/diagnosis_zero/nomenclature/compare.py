@@ -1,13 +1,22 @@
-"""Two names side by side, without a catalogue: the same words, or the same but for spelling and noise."""
+"""Two names side by side: the same words, or the same but for spelling, equivalent phrases, abbreviations, noise.
+
+Strict: a word that only one name holds, and that nothing here accounts for, means two diseases.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from diagnosis_zero.nomenclature import guards, vocabulary
+from diagnosis_zero.nomenclature import acronym, guards, vocabulary
+from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon, Phrase
 from diagnosis_zero.nomenclature.normalise import Name
-from diagnosis_zero.nomenclature.spelling import Known, same_word
+from diagnosis_zero.nomenclature.spelling import same_word
+
+MAX_WORDS = 40
+"""Longer texts are no names; they are compared by shared words only."""
+MAX_PHRASE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +28,17 @@ class Comparison:
     rule: str
 
 
-def compare(left: Name, right: Name, known: Known | None = None) -> Comparison:
-    """Compare two names by their words alone.
-
-    ``known`` says whether the nomenclature uses a word; without it every long word may be misspelled.
-    """
+def compare(left: Name, right: Name, lexicon: Lexicon = BUILT_IN) -> Comparison:
+    """Compare two names by their words alone."""
     if not left.words or not right.words:
-        return Comparison(False, 0.0, "empty")
+        return Comparison(False, 0.0, "no name")
     if left.literal == right.literal:
         return Comparison(True, 1.0, "identical")
     if left.canonical == right.canonical:
         return Comparison(True, 1.0, "same words")
     if left.bare == right.bare and left.bare and not _class_noun_matters(left, right):
         return Comparison(True, 0.97, "class noun")
-    return _by_residue(left, right, known)
+    return _by_residue(left, right, lexicon)
 
 
 def _class_noun_matters(left: Name, right: Name) -> bool:
@@ -41,26 +47,120 @@ def _class_noun_matters(left: Name, right: Name) -> bool:
     return left.bare in vocabulary.DISEASE_IS_NOT_SYNDROME and len(nouns) > 1
 
 
-def _by_residue(left: Name, right: Name, known: Known | None) -> Comparison:
-    only_left, only_right = residues(left, right, known)
-    shared = 1 - len(only_left + only_right) / max(1, len(left.words) + len(right.words))
-    if not only_left and not only_right:
-        return Comparison(True, 0.9, "spelling")
+def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
+    only_left, only_right = differing(left.words, right.words)
+    shared = 1 - (len(only_left) + len(only_right)) / (len(left.words) + len(right.words))
+    if len(only_left) + len(only_right) > MAX_WORDS:
+        return Comparison(False, 0.5 * shared, "different words")
+    pair_spellings(only_left, only_right, lexicon)
+    _pair_phrases(only_left, only_right, lexicon)
+    _expand_abbreviations(left, only_left, only_right)
+    _expand_abbreviations(right, only_right, only_left)
+    _drop_noise(left, right, only_left, only_right)
+    if not only_left and not only_right and _share_substance(left, right):
+        return Comparison(True, 0.9, "same but for wording")
     guard = guards.protected(only_left + only_right)
     return Comparison(False, 0.5 * shared, f"guard: {guard}" if guard else "different words")
 
 
-def residues(left: Name, right: Name, known: Known | None = None) -> tuple[list[str], list[str]]:
-    """The words of each name that the other does not hold, class nouns aside, spelling forgiven."""
-    a, b = _content(left), _content(right)
-    only_a, only_b = list((a - b).elements()), list((b - a).elements())
-    for word in tuple(only_a):
-        twin = next((other for other in only_b if same_word(word, other, known)), None)
+def differing(left: Sequence[str], right: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that only one side holds, in order, class nouns aside."""
+    spare = [word for word in right if word not in vocabulary.CLASS_NOUNS]
+    only_left = []
+    for word in left:
+        if word in spare:
+            spare.remove(word)
+        elif word not in vocabulary.CLASS_NOUNS:
+            only_left.append(word)
+    return only_left, spare
+
+
+def pair_spellings(left: list[str], right: list[str], lexicon: Lexicon) -> None:
+    """Take out words that are one word spelled otherwise."""
+    for word in tuple(left):
+        twin = next((other for other in right if same_word(word, other, lexicon)), None)
         if twin is not None:
-            only_a.remove(word)
-            only_b.remove(twin)
-    return only_a, only_b
+            left.remove(word)
+            right.remove(twin)
 
 
-def _content(name: Name) -> Counter[str]:
-    return Counter(word for word in name.words if word not in vocabulary.CLASS_NOUNS)
+def _pair_phrases(left: list[str], right: list[str], lexicon: Lexicon) -> None:
+    """Take out equivalent phrases, the longest first."""
+    found = True
+    while found:
+        found = False
+        for here, there in _phrase_pairs(left, right):
+            if lexicon.equivalent(tuple(left[here]), tuple(right[there])):
+                del left[here], right[there]
+                found = True
+                break
+
+
+def _phrase_pairs(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[slice, slice]]:
+    pairs = [(here, there) for here in _runs(left) for there in _runs(right)]
+    yield from sorted(pairs, key=lambda pair: -(pair[0].stop - pair[0].start + pair[1].stop - pair[1].start))
+
+
+def _runs(words: Sequence[str]) -> list[slice]:
+    ends = range(len(words))
+    return [slice(a, b + 1) for a in ends for b in ends[a : a + MAX_PHRASE]]
+
+
+_LETTERS_AND_NUMBER = re.compile(r"([a-z]{2,10})(\d{1,3}[a-z]?)?")
+
+
+def _expand_abbreviations(name: Name, words: list[str], others: list[str]) -> None:
+    """Take out an abbreviation together with the words of the other name that it is made of."""
+    for word in [word for word in words if word in name.short]:
+        parts = _LETTERS_AND_NUMBER.fullmatch(word)
+        if not parts or (parts[2] and parts[2] not in others):
+            continue
+        run = _spelled_out(parts[1], [other for other in others if other != parts[2]], alone=len(name.words) == 1)
+        if run:
+            words.remove(word)
+            for spelled in (*run, parts[2]):
+                if spelled in others:
+                    others.remove(spelled)
+
+
+def _spelled_out(letters: str, words: Sequence[str], alone: bool) -> Phrase:
+    """The run of words that the letters abbreviate, or none.
+
+    Three letters and fewer must be the words' first letters; a lone abbreviation has at least three, and may end
+    in the D or S of a class noun.
+    """
+    if len(letters) < (3 if alone else 2):
+        return ()
+    for run in _all_runs(words):
+        phrase = tuple(words[run])
+        for noun in ("", *vocabulary.CLASS_NOUNS):
+            spelled = (*phrase, noun) if noun else phrase
+            initials = "".join(word[0] for word in spelled)
+            if letters == initials or (len(letters) > 3 and len(spelled) > 1 and acronym.spells(letters, spelled)):
+                return phrase
+    return ()
+
+
+def _all_runs(words: Sequence[str]) -> list[slice]:
+    ends = range(len(words))
+    return [slice(a, b + 1) for a in ends for b in ends[a : a + acronym.MAX_LETTERS]]
+
+
+def _drop_noise(left: Name, right: Name, only_left: list[str], only_right: list[str]) -> None:
+    """Take out words that one name may hold alone; more of them where both carry one series number."""
+    numbered = _numbers(left) == _numbers(right) != set()
+    noise = vocabulary.NOISE_BESIDE_NUMBER if numbered else vocabulary.NOISE
+    axes = [{guards.axis(word) for word in side} - {None} for side in (only_left, only_right)]
+    if axes[0] & axes[1]:
+        return  # both speak of one matter and say different things of it
+    only_left[:] = [word for word in only_left if word not in noise]
+    only_right[:] = [word for word in only_right if word not in noise]
+
+
+def _numbers(name: Name) -> set[str]:
+    return {word for word in name.words if guards.axis(word) == "number"}
+
+
+def _share_substance(left: Name, right: Name) -> bool:
+    """Whether something other than noise was there to agree on."""
+    return all(any(word not in vocabulary.NOISE_BESIDE_NUMBER for word in name.bare.split()) for name in (left, right))

@@ -22,14 +22,15 @@ AXES: dict[str, str] = {
     "fulminant transient permanent progressive nonprogressive recurrent lethal nonlethal fatal major minor",
     "course": "benign malignant primary secondary idiopathic acquired hereditary inherited familial classic classical "
     "nonclassic nonclassical typical atypical syndromic nonsyndromic isolated complex pure",
-    "extent": "systemic cutaneous visceral localized generalized diffuse focal multifocal unifocal limited disseminated "
-    "segmental solitary multiple single unicentric multicentric",
+    "extent": "systemic cutaneous visceral localized generalized diffuse focal multifocal unifocal limited "
+    "disseminated segmental solitary multiple single unicentric multicentric",
     "quantity": "long short tall high low increased decreased large small giant fast slow hot cold warm wet dry wide "
-    "narrow open closed thick thin excess deficiency gain loss activating inactivating",
+    "narrow open closed thick thin activating inactivating",
     "sex": "male female",
     "modality": "sensory motor autonomic axonal demyelinating hypertrophic dilated restrictive obstructive epithelial "
     "endothelial stromal junctional dystrophic simplex",
-    "negation": "not no without absent absence negative positive excluding except like pseudo mimic resembling or versus vs",
+    "negation": "not no without absent absence negative positive excluding except like pseudo mimic resembling or "
+    "versus vs",
 }  # fmt: skip
 """Axis to its words. Only whether a word belongs to an axis matters here, not which words oppose which."""
 

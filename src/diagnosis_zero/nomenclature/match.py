@@ -1,20 +1,24 @@
 """Whether a predicted diagnosis is the reference disease: 2 the same, 1 an accepted hypernym, 0 neither.
 
-Pure and deterministic: the texts, the identifiers and the catalogue decide, nothing else. Never raises on a text.
+The order of judgement: the same name; what the catalogue says both names mean; the same name but for wording
+(only for what the catalogue does not know); the name before "with ..."; and, for a reference that is no entry of
+the nomenclature but a clinician's sentence, shared content. Pure and deterministic; never raises on text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
-from diagnosis_zero.nomenclature.answer import reference_views, views
-from diagnosis_zero.nomenclature.compare import Comparison, compare
-from diagnosis_zero.nomenclature.normalise import analyse
+from diagnosis_zero.nomenclature import guards, reference
+from diagnosis_zero.nomenclature.answer import head_and_rest, views
+from diagnosis_zero.nomenclature.catalogue import Catalogue, Found
+from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
+from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon
+from diagnosis_zero.nomenclature.normalise import Name, analyse
+from diagnosis_zero.nomenclature.reference import Reference
 from diagnosis_zero.types import Match
 
-if TYPE_CHECKING:
-    from diagnosis_zero.nomenclature.catalogue import Catalogue
+HYPERNYM_SCORE = 0.5
 
 
 def match(
@@ -31,14 +35,107 @@ def match(
         references: the accepted names.
         reference_ids: identifiers of the reference disease ("ORPHA:558"), used with a catalogue.
         catalogue: the nomenclature; None judges by the words of the names alone.
+
+    Returns:
+        The label; a score (label 2 from 0.9, label 1 at 0.5, label 0 below 0.5 by shared words); the rule that
+        decided; with a catalogue the entry that the prediction was found to be.
     """
-    best = Comparison(False, 0.0, "no reference")
-    for reference in references:
-        for view in views(prediction):
-            found = max(
-                (compare(analyse(view), analyse(name)) for name in reference_views(reference)),
-                key=lambda c: (c.same, c.score),
-            )
+    truth = reference.read(tuple(references), tuple(reference_ids), catalogue)
+    whole = analyse(prediction)
+    if whole.literal in truth.keys or whole.canonical in truth.keys:
+        return _same(Comparison(True, 1.0, "same name"), truth, catalogue)
+    if catalogue is not None:
+        found = catalogue.find(prediction)
+        if found and (verdict := _by_meaning(found, whole, truth, catalogue)):
+            return verdict
+    return _by_reading(prediction, truth, catalogue)
+
+
+def _by_reading(prediction: str, truth: Reference, catalogue: Catalogue | None) -> Match:
+    """Judge every reading of the text: what it means, then how it is worded."""
+    readings = [(view, analyse(view)) for view in views(prediction)]
+    if any(name.literal in truth.keys or name.canonical in truth.keys for _, name in readings):
+        return _same(Comparison(True, 1.0, "same name"), truth, catalogue)
+    known = Found()
+    if catalogue is not None:
+        for view, name in readings:
+            known = catalogue.find(view)
+            if known and (verdict := _by_meaning(known, name, truth, catalogue)):
+                return verdict
+            if known:
+                break
+    names = [name for _, name in readings]
+    closest = _closest(names, truth.names, catalogue or BUILT_IN)
+    if closest.same:
+        return _same(closest, truth, catalogue)
+    if not known and (parent := _closest(names, truth.parent_names, catalogue or BUILT_IN)).same:
+        return Match(1, HYPERNYM_SCORE, f"hypernym: {parent.rule}")
+    if catalogue is not None and not known and (verdict := _by_head(prediction, truth, catalogue)):
+        return verdict
+    return Match(0, min(closest.score, 0.49), closest.rule, *_shown(known, catalogue))
+
+
+def _by_meaning(found: Found, name: Name, truth: Reference, catalogue: Catalogue) -> Match | None:
+    """The verdict by what the catalogue says the prediction means; None where it cannot say."""
+    shown = _shown(found, catalogue)
+    if found.best & truth.entries:
+        if not found.ambiguous:
+            return Match(2, 0.98, "synonym", *shown)
+        if found.best & truth.parents:
+            return Match(1, HYPERNYM_SCORE, "ambiguous: the disease or its hypernym", *shown)
+        return Match(0, 0.45, "ambiguous name", *shown)
+    if found.also & truth.entries and catalogue.compatible(found.best | truth.entries):
+        return Match(2, 0.95, "weaker synonym", *shown)
+    if (found.best | found.also) & truth.parents and not _siblings(name, truth):
+        return Match(1, HYPERNYM_SCORE, "accepted hypernym", *shown)
+    if found.best & truth.broad_parents:
+        return Match(0, 0.3, "hypernym of too many diseases", *shown)
+    if truth.entries and not catalogue.compatible(found.best | truth.entries):
+        return Match(0, 0.1, "another disease", *shown)
+    return None
+
+
+def _siblings(name: Name, truth: Reference) -> bool:
+    """Whether the name and an accepted one differ in nothing but guarded words on both sides ("1", "2")."""
+    for accepted in truth.given:
+        left, right = differing(name.words, accepted.words)
+        if left and right and all(map(guards.axis, (*left, *right))):
+            return True
+    return False
+
+
+def _closest(names: Iterable[Name], accepted: Iterable[Name], lexicon: Lexicon) -> Comparison:
+    accepted = tuple(accepted)
+    best = Comparison(False, 0.0, "no name")
+    for name in names:
+        for other in accepted:
+            found = compare(name, other, lexicon)
             if (found.same, found.score) > (best.same, best.score):
                 best = found
-    return Match(label=2 if best.same else 0, score=best.score, rule=best.rule)
+    return best
+
+
+def _by_head(prediction: str, truth: Reference, catalogue: Catalogue) -> Match | None:
+    """ "Marfan syndrome with aortic dilatation" names Marfan syndrome, unless the rest names another disease or
+    says what kind it is."""
+    for head, rest in head_and_rest(prediction):
+        found = catalogue.find(head)
+        if not found or found.ambiguous:
+            continue
+        if found.best & truth.entries and not catalogue.find(rest):
+            return Match(2, 0.9, "name before its description", *_shown(found, catalogue))
+        return None
+    return None
+
+
+def _same(comparison: Comparison, truth: Reference, catalogue: Catalogue | None) -> Match:
+    shown = _shown(Found(truth.entries), catalogue)
+    return Match(2, comparison.score, comparison.rule, *shown)
+
+
+def _shown(found: Found, catalogue: Catalogue | None) -> tuple[str | None, str | None]:
+    """Identifier and name of what was found, Orphanet's first."""
+    if catalogue is None or not found:
+        return None, None
+    entry = min((catalogue.entry(number) for number in found.best), key=lambda entry: entry.id[:1] != "O")
+    return entry.id, entry.name

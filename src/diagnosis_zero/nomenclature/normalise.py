@@ -39,6 +39,7 @@ _DIGITS_APART = re.compile(r"(\d)[^a-z0-9]+(?=\d)")
 _ROMAN = re.compile(r"(x{0,3}(?:ix|iv|v?i{0,3}))([a-z]?)", re.IGNORECASE)
 _ROMAN_TAIL = re.compile(r"([A-Za-z]*[a-z][A-Z]?)(I{1,3}|IV|VI{0,3}|IX)")
 _LOCUS = re.compile(r"(\d{1,2}|[xy])((?:[pq](?:\d+(?:\.\d+)?|ter)?)+)")
+_CHROMOSOME = re.compile(r"\d{1,2}|[xy]")
 _BAND = re.compile(r"[pq](?:\d+(?:\.\d+)?|ter)?")
 
 
@@ -47,13 +48,20 @@ class Name:
     """A name taken apart. Two names with equal ``literal`` or equal ``canonical`` are one name.
 
     ``literal`` is the text without case and punctuation; ``words`` the folded words in order, class nouns
-    included; ``canonical`` those words sorted; ``bare`` the same without class nouns.
+    included; ``canonical`` those words sorted; ``bare`` the same without class nouns; ``short`` the words that
+    were written as abbreviations.
     """
 
     literal: str
     words: tuple[str, ...]
     canonical: str
     bare: str
+    short: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the name is looked up under, the most literal first."""
+        return tuple(dict.fromkeys(key for key in (self.literal, self.canonical, self.bare) if key))
 
 
 def normalise(name: str) -> str:
@@ -65,12 +73,14 @@ def normalise(name: str) -> str:
 def analyse(name: str) -> Name:
     """A name taken apart (cached). Never raises; an empty or wordless name has empty parts."""
     text = plain(name)
-    words = tuple(_bind(_number(_fold_words(text))))
+    pairs = _fold_words(text)
+    words = tuple(_bind(_cytogenetic(_number(pairs))))
     return Name(
         literal=literal_key(text),
         words=words,
         canonical=" ".join(sorted(words)),
         bare=" ".join(sorted(word for word in words if word not in vocabulary.CLASS_NOUNS)),
+        short=_abbreviations(pairs),
     )
 
 
@@ -107,6 +117,14 @@ def _fold_words(text: str) -> list[tuple[str, str]]:
         else:
             pairs.append((token, fold_word(token.lower())))
     return pairs
+
+
+def _abbreviations(pairs: list[tuple[str, str]]) -> frozenset[str]:
+    """The words with two capitals; none where the whole name is in capitals."""
+    written = [word for word, _ in pairs]
+    if len(written) > 1 and all(word.isupper() or not word.isalpha() for word in written):
+        return frozenset()
+    return frozenset(folded for word, folded in pairs if sum(map(str.isupper, word)) > 1)
 
 
 @lru_cache(maxsize=100_000)
@@ -161,7 +179,7 @@ def _number(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def _locus(word: str, before: str) -> list[str]:
-    """ "xp11.22p11.23" as ["xp11.22", "xp11.23"]; "p11.22" after a locus takes its chromosome."""
+    """["xp11.22", "xp11.23"] for "xp11.22p11.23"; "p11.22" after a locus takes its chromosome."""
     whole = _LOCUS.fullmatch(word)
     if whole:
         return [whole[1] + band for band in _BAND.findall(whole[2])]
@@ -169,6 +187,29 @@ def _locus(word: str, before: str) -> list[str]:
     if previous and len(word) > 1 and _BAND.fullmatch(word):
         return [previous[1] + word]
     return []
+
+
+def _cytogenetic(words: list[str]) -> list[str]:
+    """One wording for copy number at a locus: "del(3)(q13)" and "monosomy 3q13" are "deletion 3q13", "1qter" is
+    "distal 1q"."""
+    joined: list[str] = []
+    for at, word in enumerate(words):
+        after = words[at + 1] if at + 1 < len(words) else ""
+        if word in vocabulary.ISCN and _CHROMOSOME.fullmatch(after):
+            joined.append(vocabulary.ISCN[word])
+        elif len(word) > 1 and _BAND.fullmatch(word) and joined and _CHROMOSOME.fullmatch(joined[-1]):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    if not any(map(_LOCUS.fullmatch, joined)):
+        return joined
+    out: list[str] = []
+    for word in joined:
+        if word.endswith("ter") and _LOCUS.fullmatch(word):
+            out += ["distal", word.removesuffix("ter")]
+        elif word != "chromosome":
+            out.append(vocabulary.AT_A_LOCUS.get(word, word))
+    return out
 
 
 def _arabic(written: str, before: str, last: bool) -> str | None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
 from diagnosis_zero.nomenclature import guards
+from diagnosis_zero.nomenclature.lexicon import Lexicon
 
 MIN_LENGTH = 6
 """Shorter words are too often one letter from another word (Dent, Kent)."""
 
-Known = Callable[[str], bool]
-"""Whether the nomenclature itself uses a word: two such words are two words, not a slip of the pen."""
 
-
-def same_word(left: str, right: str, known: Known | None = None) -> bool:
+def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
     """Equal, or one slip apart (two in words of 12 letters) while not both are words of the nomenclature."""
     if left == right:
         return True
-    if not _one_slip(left, right):
-        return False
-    return known is None or not (known(left) and known(right))
+    return _one_slip(left, right) and not (lexicon.knows_word(left) and lexicon.knows_word(right))
 
 
 @lru_cache(maxsize=200_000)

@@ -6,11 +6,16 @@ All words are in the folded form that ``normalise`` produces (lower case, Americ
 from __future__ import annotations
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-FILLERS = _words("the a an of and in by with to for due as its from on at is")
+def _phrases(line: str) -> list[tuple[str, ...]]:
+    return [tuple(phrase.split()) for phrase in line.split("|")]
+
+
+FILLERS = word_set("the a an of and in by with to for due as its from on at is")
 """Words that join others and tell no diseases apart. "or", "without" and "not" do, so they are not here."""
 
 CLASS_NOUNS = frozenset({"disease", "syndrome"})
@@ -19,10 +24,12 @@ CLASS_NOUNS = frozenset({"disease", "syndrome"})
 KIND_WORDS = frozenset({"type", "form", "variant", "subtype", "variety"})
 """Announce a designator or an eponym ("type 2", "Duchenne type"); the designator carries the meaning."""
 
-DESIGNATED = KIND_WORDS | _words("factor complex class group stage grade nerve collagen category phase serotype isoform")
+DESIGNATED = KIND_WORDS | word_set(
+    "factor complex class group stage grade nerve collagen category phase serotype isoform"
+)
 """After these words a lone roman numeral is a number, "X" included."""
 
-PREFIXES = _words("non anti pseudo hyper hypo pre post peri intra extra multi poly")
+PREFIXES = word_set("non anti pseudo hyper hypo pre post peri intra extra multi poly")
 """Written apart, hyphened or closed ("non-syndromic"): joined to the word that follows."""
 
 GREEK = {
@@ -74,7 +81,7 @@ INHERITANCE_CODES = {
 }
 """Abbreviations of the mode of inheritance; read as such only inside a longer name."""
 
-DISEASE_IS_NOT_SYNDROME = _words("caroli cushing moyamoya raynaud meige meniere")
+DISEASE_IS_NOT_SYNDROME = word_set("caroli cushing moyamoya raynaud meige meniere")
 """Eponyms under which medicine knows both a disease and another syndrome."""
 
 DISEASE_ENDINGS = (
@@ -83,3 +90,129 @@ DISEASE_ENDINGS = (
     "infection", "ataxia", "plegia", "uria", "sclerosis", "palsy", "epilepsy", "lupus", "defect", "malformation",
 )  # fmt: skip
 """Ends of words that head a disease name."""
+
+ISCN = {
+    "del": "deletion",
+    "dup": "duplication",
+    "inv": "inversion",
+    "ins": "insertion",
+    "der": "derivative",
+    "rec": "recombinant",
+    "trp": "triplication",
+}
+"""Signs of the cytogenetic nomenclature (ISCN) before a chromosome."""
+
+AT_A_LOCUS = {
+    "monosomy": "deletion",
+    "microdeletion": "deletion",
+    "trisomy": "duplication",
+    "microduplication": "duplication",
+    "tetrasomy": "triplication",
+    "terminal": "distal",
+    "telomeric": "distal",
+    "subtelomeric": "distal",
+}
+"""Wordings that mean one thing where an arm or band is named: a missing or an extra piece of it."""
+
+_EQUIVALENT = """
+deafness | hearing loss | hearing impairment
+intellectual disability | mental retardation | intellectual deficiency | intellectual deficit | mental deficiency
+intellectual disability | intellectual developmental | impaired intellectual development
+developmental delay | psychomotor delay | developmental retardation | psychomotor retardation
+epilepsy | seizure
+keratoderma | hyperkeratosis
+glycogenosis | glycogen storage | gsd
+cdg | congenital glycosylation | carbohydrate deficient glycoprotein
+sex development | sex differentiation | dsd
+dwarfism | dysplasia
+neuroma | neurinoma | schwannoma | neurilemmoma
+tumor | neoplasm
+cancer | malignant tumor | malignant neoplasm | malignancy
+anomaly | abnormality | malformation
+agenesis | aplasia | absence
+insufficiency | failure
+deficiency | deficit
+insensitivity | resistance
+hereditary | inherited | familial | genetic
+classic | classical
+infantile | infancy
+childhood | pediatric
+myelogenous | myeloid
+lymphocytic | lymphoblastic
+erythrocyte | red cell
+leukocyte | white cell
+platelet | thrombocyte
+bleeding | hemorrhagic | hemorrhage
+stroke | cerebral infarction | brain infarction
+infarct | infarction
+clot | thrombosis
+paraplegia | paraparesis
+hemiplegia | hemiparesis
+tetraplegia | quadriplegia
+palsy | paralysis
+kidney | renal
+liver | hepatic
+heart | cardiac
+lung | pulmonary
+brain | cerebral
+eye | ocular
+skin | cutaneous
+muscle | muscular
+bone | osseous
+tooth | dental
+ear | otic
+nerve | neural
+stomach | gastric
+bowel | intestinal | intestine
+bladder | vesical
+spleen | splenic
+breast | mammary
+ovary | ovarian
+uterus | uterine
+cervix | cervical
+testis | testicular
+pituitary | hypophyseal
+adrenal | suprarenal
+thymus | thymic
+pancreas | pancreatic
+esophagus | esophageal
+larynx | laryngeal
+artery | arterial
+vein | venous
+vessel | vascular
+joint | articular
+stone | calculus | lithiasis
+overgrowth | gigantism
+mitochondrial dna | mtdna
+cobalamin | vitamin b12
+pyridoxine | vitamin b6
+growth hormone | gh
+lh | luteinizing hormone
+fsh | follicle stimulating hormone
+tsh | thyroid stimulating hormone
+acth | adrenocorticotropic hormone
+scid | severe combined immunodeficiency
+related | associated | mutation | caused
+myoclonic | myoclonus
+dystonic | dystonia
+ataxic | ataxia
+spastic | spasticity
+hypotonic | hypotonia
+cystic | cyst
+"""
+EQUIVALENT: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset(
+    (left, right)
+    for line in _EQUIVALENT.strip().splitlines()
+    for left in _phrases(line)
+    for right in _phrases(line)
+    if left != right
+)
+"""Phrases that name one thing; taken in pairs as they stand, never chained."""
+
+NOISE = word_set("hereditary familial inherited genetic related associated caused mutation gene human rare")
+"""Words that one of two names may hold alone."""
+
+NOISE_BESIDE_NUMBER = NOISE | word_set(
+    "autosomal dominant recessive xlinked congenital primary isolated syndromic nonsyndromic idiopathic classic"
+)
+"""The same where both names carry one series number, which settles these ("spastic paraplegia 4")."""

