@@ -8,6 +8,7 @@ counts.
     samples                 answers asked of each case
     cases, answers          how many there are
     failed, unscored        answers that never came; answers without a verdict: counted here and nowhere else
+    flagged                 answers that address the judge, or are too long for a name (LLM judge only)
     accuracy                first answer is the same disease (label 2)
     total                   first answer is the same disease or an accepted broader one (label 2 or 1)
     headline                ``accuracy`` on the cases whose text does not name the answer
@@ -44,6 +45,7 @@ class Summary:
     answers: int
     failed: int
     unscored: int
+    flagged: int
     accuracy: Estimate | None
     total: Estimate | None
     headline: Estimate | None
@@ -95,6 +97,7 @@ def summarise(judged: Sequence[Judged], *, samples: int, top: int, judge: str) -
         answers=len(came),
         failed=len(judged) - len(came),
         unscored=sum(not one.scored and one.answer.error is None for one in judged),
+        flagged=sum(any(verdict.reason.startswith("flagged") for verdict in one.verdicts) for one in judged),
         accuracy=_share(first, lambda one: one.right),
         total=_share(first, lambda one: float((one.first.label or 0) >= 1)),
         headline=_share([one for one in first if not one.answer.leaks], lambda one: one.right),

@@ -1,0 +1,269 @@
+"""``dz evaluate``, ``dz compare`` and ``dz judge-audit``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from diagnosis_zero.errors import InputError
+
+if TYPE_CHECKING:
+    from diagnosis_zero.evaluate.endpoint import Endpoint
+    from diagnosis_zero.evaluate.replies import Streaming
+    from diagnosis_zero.evaluate.summary import Summary
+    from diagnosis_zero.evaluate.target import Target
+    from diagnosis_zero.types import Case, Generator
+
+Report = Callable[[int, int], None]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of evaluation to ``app``."""
+    app.command("evaluate")(evaluate)
+    app.command("compare")(compare)
+
+
+def evaluate(
+    model_or_run: Annotated[str, typer.Argument(help="A run folder, a model (HF id or folder), or a server's model.")],
+    cases: Annotated[Path | None, typer.Option(help="A data folder of `dz prepare`, or a cases.jsonl.")] = None,
+    split: Annotated[str, typer.Option(help="Which cases of a data folder: train, val, test, or all.")] = "test",
+    steps: Annotated[str, typer.Option(help="Of a run: last, all, or numbers like 0,100,200.")] = "last",
+    out: Annotated[Path | None, typer.Option(help="Folder of the evaluations, one in it for each step.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate the first N cases.")] = None,
+    template: Annotated[str | None, typer.Option(help="Prompt: diagnosis, top5, short, or a file.")] = None,
+    top: Annotated[int, typer.Option(help="1: the answer is one diagnosis; 5: a ranked list.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each case.")] = 1,
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy. Default: 0; 1 for samples.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
+    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    think_opened: Annotated[bool, typer.Option("--think-opened", help="The chat template opens <think>.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Plain completion, without a chat template.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="Ask an OpenAI-compatible server instead (.../v1).")] = None,
+    api_version: Annotated[str | None, typer.Option(help="API version of an Azure deployment.")] = None,
+    key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the endpoint's key.")] = None,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Texts may leave this machine.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls under way at once.")] = 8,
+    rpm: Annotated[float | None, typer.Option(min=0.1, help="Most calls a minute.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")] = 120,
+    judge: Annotated[
+        str, typer.Option(help="ontology, sequence, llm, or ontology+llm (what is left open).")
+    ] = "ontology",
+    catalogue: Annotated[str, typer.Option(help="For the ontology: default, none, or a file.")] = "default",
+    judge_endpoint: Annotated[str | None, typer.Option(help="Server of the LLM judge.")] = None,
+    judge_model: Annotated[list[str] | None, typer.Option(help="Repeat for a majority of several judges.")] = None,
+    judge_key_env: Annotated[str | None, typer.Option(help="Environment variable of the judge's key.")] = None,
+    judge_template: Annotated[Path | None, typer.Option(help="Your own judge prompt, with {answer}.")] = None,
+    judge_temperature: Annotated[float, typer.Option(min=0)] = 0.0,
+    judge_cache: Annotated[Path | None, typer.Option(help="Verdicts paid for. Default: in your cache folder.")] = None,
+    protocol: Annotated[str, typer.Option(help="RareArena's scoring: 2024 or 2026.")] = "2024",
+    hypernyms: Annotated[Path | None, typer.Option(help="RareArena's orphanet_hypernym.json, for 2026.")] = None,
+    price_in: Annotated[float, typer.Option(min=0, help="Judge's price of a million prompt tokens.")] = 0.0,
+    price_out: Annotated[float, typer.Option(min=0, help="Judge's price of a million reply tokens.")] = 0.0,
+    budget: Annotated[float | None, typer.Option(min=0, help="Judging stops cleanly before it costs more.")] = None,
+    json_out: Json = None,
+) -> None:
+    """Answer held-out cases, judge the answers, and say how sure the figures are."""
+    from diagnosis_zero import prompts
+    from diagnosis_zero.cli.judging import Judging, open_judge
+    from diagnosis_zero.evaluate import run
+    from diagnosis_zero.evaluate.endpoint import Endpoint, check_address
+    from diagnosis_zero.evaluate.llm_judge import Bill
+    from diagnosis_zero.types import SamplingParams
+
+    if top not in (1, 5):
+        raise InputError(f"--top is {top}", mend="It is 1 or 5.")
+    recipe = _recipe(model_or_run)
+    wording = prompts.load_template(template or ("top5" if top == 5 else recipe.get("template", "diagnosis")))
+    chosen = _cases(model_or_run, cases, split, limit)
+    greedy = temperature == 0 or (temperature is None and samples == 1)
+    params = SamplingParams(max_tokens, 0.0 if greedy else (temperature or 1.0), seed=seed)
+    style: Literal["chat", "raw"] = "raw" if raw else "chat"
+    server = endpoint and Endpoint(
+        endpoint, model_or_run, style, key_env, api_version, allow_remote, concurrency, rpm, timeout
+    )
+    if server and (sends := check_address(server, f"{len(chosen)} case texts")):
+        _say(sends)
+    bill = Bill(price_in, price_out, budget)
+    judging = Judging(
+        judge,
+        None if catalogue == "none" else catalogue,
+        (
+            judge_endpoint
+            and Endpoint(judge_endpoint, "", "chat", judge_key_env, None, allow_remote, concurrency, rpm, timeout)
+        )
+        or None,
+        tuple(judge_model or ()),
+        protocol,
+        hypernyms,
+        judge_template,
+        judge_cache,
+        judge_temperature,
+        bill,
+    )
+    home = _home(model_or_run, out)
+    summaries, folders = [], []
+    with _progress("judging") as judged, open_judge(judging, _say, judged) as named_judge:
+        for target in _targets(model_or_run, steps, recipe, server or None):
+            folder = home / (target.slug + _suffix(top, samples))
+            with _progress(f"{target.name} step {target.step}") as report:
+                summary = run.evaluate(
+                    _generator(target, server or None, raw=raw),
+                    chosen,
+                    folder,
+                    model=target.name,
+                    step=target.step,
+                    template=wording,
+                    params=params,
+                    n=samples,
+                    top=top,
+                    judge=named_judge,
+                    think_opened=think_opened,
+                    progress=report,
+                )
+            summaries.append(summary)
+            folders.append(folder)
+    _print(summaries, folders, bill, json_out)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="An evaluation folder: before.")],
+    second: Annotated[Path, typer.Argument(help="An evaluation folder: after.")],
+    cluster: Annotated[str, typer.Option(help="What makes cases alike: article, disease, or none.")] = "article",
+    broader: Annotated[bool, typer.Option("--broader", help="Label 1 counts as right too.")] = False,
+    headline: Annotated[bool, typer.Option("--headline", help="Without cases whose text names the answer.")] = False,
+    json_out: Json = None,
+) -> None:
+    """Say in one sentence whether the difference between two evaluations of the same cases is real."""
+    from diagnosis_zero import records
+    from diagnosis_zero.evaluate import compare as comparing
+
+    if cluster not in ("article", "disease", "none"):
+        raise InputError(f"--cluster is {cluster!r}", mend="It is article, disease or none.")
+    found = comparing.compare(
+        first, second, cluster=cast("comparing.Cluster", cluster), broader=broader, leaking=not headline
+    )
+    typer.echo(found.sentence)
+    if found.dropped:
+        typer.echo(f"{found.dropped} cases were left out: in one evaluation only, unscored, or failed.")
+    if json_out:
+        records.write_json(json_out, records.as_dict(found))
+
+
+def _recipe(model_or_run: str) -> dict[str, str]:
+    """What a run's own configuration says of its prompt and the model it began with."""
+    path = Path(model_or_run) / "config.toml"
+    if not path.is_file():
+        return {}
+    from diagnosis_zero import config
+
+    recipe = config.load(path)
+    return {"template": recipe.prompt.template, "base": recipe.model.id}
+
+
+def _targets(model_or_run: str, steps: str, recipe: dict[str, str], server: Endpoint | None) -> Sequence[Target]:
+    from diagnosis_zero.evaluate.target import Target, slug, targets
+
+    if server:
+        return [Target(model_or_run, 0, model_or_run, slug(model_or_run))]
+    base = recipe.get("base")
+    return targets(model_or_run, steps, None if base == "tiny" else base)
+
+
+def _cases(model_or_run: str, given: Path | None, split: str, limit: int | None) -> list[Case]:
+    from diagnosis_zero import records
+    from diagnosis_zero.cases import export
+    from diagnosis_zero.types import Case
+
+    own = Path(model_or_run) / "evaluations" / "cases.jsonl"
+    path = given or (own if own.is_file() else None)
+    if path is None:
+        raise InputError("which cases?", mend="Give --cases, a folder that `dz prepare` wrote.")
+    if path.is_dir():
+        found = export.read_cases(path, None if split == "all" else split)
+    else:
+        found = list(records.read_jsonl(path, Case))
+    return found[:limit]
+
+
+def _generator(target: Target, server: Endpoint | None, *, raw: bool) -> Generator | Streaming:
+    if server:
+        from diagnosis_zero.evaluate.clients import OpenAIGenerator
+
+        return OpenAIGenerator(server)
+    from diagnosis_zero.engine.generate import load_generator
+
+    return load_generator(target.model, raw=raw)
+
+
+def _home(model_or_run: str, out: Path | None) -> Path:
+    from diagnosis_zero.evaluate.target import is_run
+
+    if out is not None:
+        return out
+    return Path(model_or_run) / "evaluations" if is_run(model_or_run) else Path("evaluations")
+
+
+def _suffix(top: int, samples: int) -> str:
+    """Evaluations of one model that differ in how it is asked stand side by side."""
+    return (f"-top{top}" if top > 1 else "") + (f"-mean{samples}" if samples > 1 else "")
+
+
+def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, json_out: Path | None) -> None:
+    from diagnosis_zero import records
+    from diagnosis_zero.evaluate.compare import compare as compare_folders
+    from diagnosis_zero.evaluate.stats import holm
+    from diagnosis_zero.evaluate.tables import steps_table
+
+    against = [compare_folders(folders[0], folder) for folder in folders[1:]]
+    adjusted = [None, *holm([found.p for found in against])]
+    typer.echo(steps_table(summaries, adjusted))
+    if len(against) == 1:
+        typer.echo(against[0].sentence)
+    if bill.calls or bill.cached:
+        cost = f", {bill.cost:.2f} in money" if bill.price_in or bill.price_out else ""
+        tokens = bill.prompt_tokens + bill.tokens
+        typer.echo(f"judging: {bill.calls} calls, {bill.cached} from the cache, {tokens:,} tokens{cost}")
+    for folder in folders:
+        typer.echo(str(folder))
+    if json_out:
+        figures = [records.as_dict(summary) for summary in summaries]
+        pairs = [records.as_dict(found) | {"p_holm": p} for found, p in zip(against, adjusted[1:], strict=True)]
+        records.write_json(json_out, {"evaluations": figures, "against_first": pairs})
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[Report]:
+    """A bar with an estimate on a terminal, a plain line every tenth elsewhere; both on standard error."""
+    if not sys.stderr.isatty():
+        yield _plain(doing)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _plain(doing: str) -> Report:
+    told = 0
+
+    def report(done: int, of: int) -> None:
+        nonlocal told
+        tenth = 10 * done // max(1, of)
+        if tenth > told:
+            told = tenth
+            _say(f"{doing}: {done} of {of}")
+
+    return report

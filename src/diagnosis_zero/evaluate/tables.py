@@ -1,0 +1,59 @@
+"""Results as plain text for a terminal: one row an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diagnosis_zero.evaluate.stats import Estimate
+from diagnosis_zero.evaluate.summary import Summary
+
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("accuracy", "accuracy"),
+    ("or broader", "total"),
+    ("not leaking", "headline"),
+    ("mean@n", "mean_at_n"),
+    ("pass@n", "pass_at_n"),
+    ("majority", "majority"),
+    ("top 5", "top5"),
+    ("top 5 or broader", "top5_total"),
+)
+
+
+def steps_table(summaries: Sequence[Summary], adjusted: Sequence[float | None] = ()) -> str:
+    """Accuracy and form of each evaluation, in per cent with 95 % intervals; columns without a figure are left out.
+
+    ``adjusted`` are Holm's p values of each row against the first.
+    """
+    shown = [(head, name) for head, name in COLUMNS if any(getattr(one, name) for one in summaries)]
+    counts = [name for name in ("failed", "unscored", "flagged") if any(getattr(one, name) for one in summaries)]
+    head = ["model", "step", "cases", *(head for head, _ in shown), "well formed", "tokens", *counts]
+    rows = [
+        [
+            one.model,
+            str(one.step),
+            str(one.cases),
+            *(percent(getattr(one, name)) for _, name in shown),
+            f"{100 * one.well_formed:.1f}",
+            f"{one.mean_tokens:.0f}",
+            *(str(getattr(one, name)) for name in counts),
+        ]
+        for one in summaries
+    ]
+    if any(p is not None for p in adjusted):
+        head.append("p (Holm)")
+        rows = [[*row, "" if p is None else f"{p:.2g}"] for row, p in zip(rows, adjusted, strict=True)]
+    return aligned([head, *rows])
+
+
+def percent(found: Estimate | None) -> str:
+    """ "12.3 (9.9-15.2)"; "-" where nothing was counted."""
+    if found is None:
+        return "-"
+    return f"{100 * found.value:.1f} ({100 * found.low:.1f}-{100 * found.high:.1f})"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width, two spaces apart; the first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
