@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnosis_zero.cases.leakage import leaked
+from diagnosis_zero.cases.leakage import leaked, synonyms_by
+from diagnosis_zero.nomenclature.build import build
+from diagnosis_zero.nomenclature.catalogue import Catalogue
+from diagnosis_zero.nomenclature.facts import Named, Scope
+from diagnosis_zero.types import Case
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,7 @@ def test_a_name_that_stands_in_the_text(text: str, name: str) -> None:
         ("hypertension", "Pulmonary hypertension"),
         ("all of them as such, who aids", "ALL"),
         ("as before", "AS"),
+        ("PE was ruled out", "PE"),
         ("He was in charge", "CHARGE"),
         ("the SMA was patent", "Superior mesenteric artery (SMA) syndrome"),
         ("moderately differentiated", "Thymoma (moderately differentiated)"),
@@ -64,6 +69,33 @@ def test_those_that_stand_are_given_in_their_order() -> None:
         "Marfan syndrome",
         "MFS",
     )
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    facts = [
+        Named("ORPHA:558", "Marfan syndrome", Scope.PREFERRED),
+        Named("ORPHA:558", "Arachnodactyly of Marfan", Scope.EXACT),
+        Named("ORPHA:558", "MFS", Scope.ABBREVIATION),
+        Named("ORPHA:558", "Marfanoid disorder", Scope.RELATED),
+        Named("ORPHA:731", "Autosomal recessive polycystic kidney disease", Scope.PREFERRED),
+    ]
+    path = tmp_path_factory.mktemp("catalogue") / "small.sqlite"
+    build(facts, path)
+    return Catalogue.open(path)
+
+
+@pytest.mark.parametrize(("names", "ids"), [(("marfan's syndrome",), ()), (("other",), ("ORPHA:558",))])
+def test_a_catalogue_tells_the_names_that_mean_the_disease(
+    catalogue: Catalogue, names: tuple[str, ...], ids: tuple[str, ...]
+) -> None:
+    case = Case(id="1", source="test", source_id="1", text="", names=names, ids=ids)
+    assert synonyms_by(catalogue)(case) == ["Marfan syndrome", "Arachnodactyly of Marfan", "MFS"]
+
+
+def test_a_catalogue_that_does_not_hold_the_disease_adds_nothing(catalogue: Catalogue) -> None:
+    case = Case(id="1", source="test", source_id="1", text="", names=("Q fever",), ids=("ORPHA:1",))
+    assert synonyms_by(catalogue)(case) == []
 
 
 WORDS = st.lists(st.text("abcdeé", min_size=1, max_size=6), min_size=1, max_size=4)

@@ -104,5 +104,5 @@ def test_many_small_groups_fill_their_shares_exactly() -> None:
 
 
 def test_a_rule_that_does_not_exist_names_the_nearest() -> None:
-    with pytest.raises(InputError, match="no split 'deseases'. Did you mean 'disease'"):
+    with pytest.raises(InputError, match=r"no split 'deseases'\. Did you mean 'disease'"):
         rule_named("deseases")

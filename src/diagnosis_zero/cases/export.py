@@ -36,6 +36,7 @@ COLUMNS = pa.schema(
                     ("index", pa.int64()),
                     ("case_id", _TEXT),
                     ("source_id", _TEXT),
+                    ("text", _TEXT),
                     ("leaks", pa.list_(_TEXT)),
                 ]
             ),
@@ -102,11 +103,12 @@ def verl_row(case: Case, index: int, template: str) -> dict[str, Any]:
             "index": index,
             "case_id": case.id,
             "source_id": case.source_id,
+            "text": case.text,
             "leaks": list(case.leaks),
         },
     }
 
 
 def _truth(case: Case) -> Mapping[str, Any]:
-    orpha = next((number for number in case.ids if number.startswith("ORPHA:")), None)
-    return {"diagnosis": list(case.names), "orpha_id": orpha, "ids": list(case.ids)}
+    orpha = (identifier.removeprefix("ORPHA:") for identifier in case.ids if identifier.startswith("ORPHA:"))
+    return {"diagnosis": list(case.names), "orpha_id": next(orpha, None), "ids": list(case.ids)}

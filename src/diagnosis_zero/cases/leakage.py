@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
+from diagnosis_zero.nomenclature.catalogue import Catalogue
 from diagnosis_zero.nomenclature.normalise import fold_word
 from diagnosis_zero.nomenclature.vocabulary import GREEK
+from diagnosis_zero.types import Case
+
+IDENTIFYING = ("preferred", "exact", "abbreviation")
+"""Scopes of the catalogue's names that mean the disease itself."""
 
 _WORD = re.compile(r"[^\W_]+(?:'s\b)?")
 _APOSTROPHES = str.maketrans("\u2019\u02bc\u2032\uff07", "''''")
@@ -18,7 +23,8 @@ _GREEK = str.maketrans({letter: f" {name} " for letter, name in GREEK.items()})
 _BRACKETS = re.compile(r"\([^()]*\)")
 _PAIR = re.compile(r"([^()]+)\(([^()]+)\)")
 _REMEMBERED = 200_000
-_LONGEST_ABBREVIATION = 6
+_SHORTEST_ABBREVIATION, _LONGEST_ABBREVIATION = 3, 6
+"""Two letters ("MS", "PE") mean too many things to give anything away."""
 
 
 def leaked(text: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -30,6 +36,19 @@ def leaked(text: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if any(_stands(form, text, folded) for form in _forms(name)))
 
 
+def synonyms_by(catalogue: Catalogue) -> Callable[[Case], list[str]]:
+    """What else a case's disease is called, by its identifiers and its names where they are unambiguous."""
+
+    def synonyms(case: Case) -> list[str]:
+        found = (catalogue.find(name) for name in case.names)
+        named = {entry for one in found if not one.ambiguous for entry in one.best}
+        identified = {entry for entry in map(catalogue.identified, case.ids) if entry is not None}
+        scopes = (catalogue.names(entry) for entry in sorted(named | identified))
+        return [name for names in scopes for scope in IDENTIFYING for name in names.get(scope, ())]
+
+    return synonyms
+
+
 def fold(text: str) -> str:
     """The words of a text with their spelling evened out, a blank before, between and behind them."""
     if _fold_token.cache_info().currsize > _REMEMBERED:
@@ -39,7 +58,8 @@ def fold(text: str) -> str:
 
 def _stands(form: str, text: str, folded: str) -> bool:
     if _is_abbreviation(form):
-        return form in text and form in _WORD.findall(text)
+        long_enough = len(form) >= _SHORTEST_ABBREVIATION
+        return long_enough and form in text and form in _WORD.findall(text)
     words = fold(form)
     return words != " " and words in folded
 

@@ -60,14 +60,16 @@ def prepare(
     limit: int | None = None,
     overwrite: bool = False,
     inputs: Sequence[Path] = (),
+    ignored: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     track: Track = lambda items, *_: items,
 ) -> dict[str, Any]:
     """Write the data folder ``out`` from the first ``limit`` items of a source; its manifest.
 
     ``max_prompt_tokens`` needs ``count_tokens``: longer prompts are dropped, never cut. ``synonyms`` are further
-    names of a case's disease to look for in its text. ``inputs`` are the files read: the manifest holds their hash,
-    and ``settings`` as given. ``out`` appears whole at the end; on any error nothing is left of it.
+    names of a case's disease to look for in its text. The manifest holds the hashes of ``inputs``, the files read,
+    and as given ``settings`` and ``ignored``, the files passed over. ``out`` appears whole at the end; on any error
+    nothing is left of it.
 
     Raises:
         InputError: a bad row without ``skip_bad``, no case at all, an unknown split, or ``out`` is taken.
@@ -91,6 +93,7 @@ def prepare(
             "split": split,
             "seed": seed,
             "inputs": [{"path": str(path), "sha256": hash_of(path)} for path in inputs],
+            "ignored": list(ignored),
             "settings": {
                 "max_prompt_tokens": max_prompt_tokens,
                 "drop_leaks": drop_leaks,

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.types import Chat
+from diagnosis_zero.types import Case, Chat
 
 PLAIN_EVERY = 10_000
 
@@ -47,6 +47,9 @@ class Options:
     max_prompt_tokens: Annotated[
         int | None, typer.Option(min=1, help="Drop, and count, cases whose prompt is longer. None is ever cut.")
     ] = None
+    catalogue: Annotated[
+        str, typer.Option(help="Look for synonyms of the answer too: a catalogue file, or default.")
+    ] = ""
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Drop cases whose text names the answer. They are counted anyway.")
     ] = False
@@ -130,7 +133,8 @@ def phenopackets(
     """GA4GH phenopackets, rendered into clinical prose."""
     from diagnosis_zero.cases.phenopackets import read
 
-    _prepare(read(paths), options, paths, {"source": "phenopackets"}, None)
+    ignored: list[str] = []  # filled while the packets are read
+    _prepare(read(paths, ignored), options, paths, {"source": "phenopackets"}, None, ignored)
 
 
 @commands.command()
@@ -149,7 +153,12 @@ def vignettes(
 
 
 def _prepare(
-    source: Iterable[Any], options: Options, inputs: Sequence[Path], settings: dict[str, Any], expected: int | None
+    source: Iterable[Any],
+    options: Options,
+    inputs: Sequence[Path],
+    settings: dict[str, Any],
+    expected: int | None,
+    ignored: Sequence[str] = (),
 ) -> None:
     from diagnosis_zero.cases.prepare import prepare
     from diagnosis_zero.prompts import load_template
@@ -166,12 +175,14 @@ def _prepare(
         template=load_template(options.template),
         max_prompt_tokens=options.max_prompt_tokens,
         count_tokens=_token_counter(options.model) if options.model else None,
+        synonyms=_synonyms(options.catalogue) if options.catalogue else None,
         drop_leaks=options.drop_leaks,
         skip_bad=options.skip_bad,
         limit=options.limit,
         overwrite=options.overwrite,
         inputs=inputs,
-        settings=settings | {"model": options.model or None},
+        ignored=ignored,
+        settings=settings | {"model": options.model or None, "catalogue": options.catalogue or None},
         track=lambda items, doing, total: _shown(items, doing, total or expected),
     )
     typer.echo("\n".join(_summary(manifest)))
@@ -188,11 +199,20 @@ def _token_counter(model: str) -> Callable[[Sequence[Chat]], list[int]]:
     return token_counter(model)
 
 
+def _synonyms(catalogue: str) -> Callable[[Case], list[str]]:
+    from diagnosis_zero.cases.leakage import synonyms_by
+    from diagnosis_zero.nomenclature.catalogue import Catalogue, default_catalogue
+
+    return synonyms_by(default_catalogue() if catalogue == "default" else Catalogue.open(catalogue))
+
+
 def _summary(manifest: dict[str, Any]) -> Iterator[str]:
     leakage, splits = manifest["leakage"], manifest["splits"]
     yield f"{manifest['read']:,} read, {manifest['kept']:,} kept"
     if manifest["dropped"]:
         yield "dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in manifest["dropped"].items())
+    if manifest["ignored"]:
+        yield f"{len(manifest['ignored']):,} files of other kinds passed over (listed in manifest.json)"
     yield ", ".join(f"{split} {count:,}" for split, count in splits.items())
     if leakage["found"]:
         kept = f"{leakage['kept']['test']:,} of them in test"
