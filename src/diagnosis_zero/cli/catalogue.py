@@ -82,7 +82,7 @@ def find(
         raise InputError("nothing to find a name in", mend="Leave out --catalogue none.")
     number = opened.identified(name)
     found = opened.find(name)
-    numbers = [number] if number is not None else sorted(found.best)
+    numbers = [number] if number is not None else sorted(found.entries)
     if not numbers:
         typer.echo(f"{name}: not in this catalogue")
         raise typer.Exit(code=1)
@@ -90,9 +90,9 @@ def find(
         typer.echo(f"{name}: ambiguous, it means {len(numbers)} diseases")
     for number in numbers:
         typer.echo("\n".join(_described(opened, number)))
-    others = ", ".join(opened.entry(number).id for number in sorted(found.also))
+    others = sorted({entry for entry, _, _ in found.said} - set(numbers))
     if others and number is None:
-        typer.echo(f"less directly also: {others}")
+        typer.echo(f"less directly also: {', '.join(opened.entry(other).id for other in others)}")
 
 
 def _described(catalogue: Catalogue, number: int) -> Iterator[str]:

@@ -12,15 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.nomenclature.facts import Below, Fact, Grouping, Linked, Named, Scope, authority
+from diagnosis_zero.nomenclature.facts import Below, Fact, Grouping, Linked, Named, Scope, authority, rank
 from diagnosis_zero.nomenclature.hierarchy import parents
 from diagnosis_zero.nomenclature.identity import clusters
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.phrases import learn
 from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
-
-_SHOWN_FIRST = ("ORPHA", "MONDO", "OMIM", "DOID")
-"""Whose identifier and preferred name stand for an entry: RareArena's answers are Orphanet's."""
 
 
 @dataclass(slots=True)
@@ -154,21 +151,20 @@ def _entries(facts: Collected, entry_of: Mapping[str, int]) -> Iterator[tuple[in
 
 
 def _shown_order(identifier: str) -> tuple[int, str]:
-    place = {name: at for at, name in enumerate(_SHOWN_FIRST)}
-    return place.get(authority(identifier), len(place)), identifier
+    return rank(authority(identifier)), identifier
 
 
-def _forms(facts: Collected, entry_of: Mapping[str, int]) -> list[tuple[str, int, int]]:
-    """(key, entry, most trusted scope) of every name that means its disease."""
-    best: dict[tuple[str, int], int] = {}
+def _forms(facts: Collected, entry_of: Mapping[str, int]) -> list[tuple[str, int, str, int]]:
+    """(key, entry, authority, its most trusted scope) of every name that means its disease."""
+    best: dict[tuple[str, int, str], int] = {}
     for identifier, said in facts.names.items():
         for text, scope in said.items():
             if scope > Scope.ABBREVIATION:
                 continue
             for key in analyse(text).keys:
-                place = (key, entry_of[identifier])
+                place = (key, entry_of[identifier], authority(identifier))
                 best[place] = min(best.get(place, scope), scope)
-    return sorted((key, entry, scope) for (key, entry), scope in best.items())
+    return sorted((*place, scope) for place, scope in best.items())
 
 
 def _names_by_entry(facts: Collected, entry_of: Mapping[str, int]) -> dict[int, list[Name]]:

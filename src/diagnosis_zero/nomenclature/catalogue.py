@@ -43,22 +43,38 @@ class Entry:
     broad_parents: frozenset[int]
 
 
+Said = tuple[int, str, int]
+"""(entry, authority, scope): an authority calls an entry by a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a name means: the entries it names most directly (``best``) and all others (``also``).
+    """What a name means, by each authority: ``said`` in full, ``entries`` what each means by it first of all.
 
-    ``ambiguous``: two of the best are different diseases of one authority.
+    ``ambiguous``: one authority gives the name to several diseases alike.
     """
 
-    best: frozenset[int] = frozenset()
-    also: frozenset[int] = frozenset()
+    said: tuple[Said, ...] = ()
+    entries: frozenset[int] = frozenset()
     ambiguous: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.best)
+        return bool(self.said)
 
 
 _NOTHING = Found()
+
+
+def meant_by(said: tuple[Said, ...], wanted: str) -> frozenset[int]:
+    """The entries that one authority means by a name, in the most trusted scope it uses."""
+    rows = [(scope, entry) for entry, authority_, scope in said if authority_ == wanted]
+    top = min((scope for scope, _ in rows), default=0)
+    return frozenset(entry for scope, entry in rows if scope == top)
+
+
+def _grade(said: tuple[Said, ...]) -> Found:
+    meanings = [meant_by(said, wanted) for wanted in {authority_ for _, authority_, _ in said}]
+    return Found(said, frozenset().union(*meanings), any(len(meaning) > 1 for meaning in meanings))
 
 
 class Catalogue:
@@ -105,16 +121,10 @@ class Catalogue:
 
     def _look_up(self, name: Name) -> Found:
         for key in name.keys:
-            rows = self._rows("SELECT entry, scope FROM form WHERE key = ?", key)
+            rows = self._rows("SELECT entry, authority, scope FROM form WHERE key = ?", key)
             if rows:
-                return self._grade(rows)
+                return _grade(tuple(rows))
         return _NOTHING
-
-    def _grade(self, rows: list[tuple[int, int]]) -> Found:
-        top = min(scope for _, scope in rows)
-        best = frozenset(entry for entry, scope in rows if scope == top)
-        also = frozenset(entry for entry, _ in rows) - best
-        return Found(best, also, ambiguous=not self.compatible(best))
 
     def compatible(self, entries: frozenset[int]) -> bool:
         """Whether entries may be one disease: no authority counts two of them."""

@@ -97,3 +97,12 @@ def curie(text: str) -> str:
 def authority(identifier: str) -> str:
     """The part of an identifier that says whose it is."""
     return identifier.partition(":")[0]
+
+
+_RANKS = {name: at for at, name in enumerate(("ORPHA", "OMIM", "DOID", "MONDO"))}
+
+
+def rank(name: str) -> int:
+    """The order in which authorities are heard: Orphanet first, whose diseases RareArena's answers are; Mondo,
+    which gathers the others, last."""
+    return _RANKS.get(name, len(_RANKS))

@@ -8,11 +8,13 @@ the nomenclature but a clinician's sentence, shared content. Pure and determinis
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from diagnosis_zero.nomenclature import guards, reference
 from diagnosis_zero.nomenclature.answer import head_and_rest, views
-from diagnosis_zero.nomenclature.catalogue import Catalogue, Found
+from diagnosis_zero.nomenclature.catalogue import Catalogue, Entry, Found, meant_by
 from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
+from diagnosis_zero.nomenclature.facts import authority, rank
 from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.reference import Reference
@@ -72,35 +74,44 @@ def _by_reading(prediction: str, truth: Reference, catalogue: Catalogue | None) 
         return Match(1, HYPERNYM_SCORE, f"hypernym: {parent.rule}")
     if catalogue is not None and not known and (verdict := _by_head(prediction, truth, catalogue)):
         return verdict
-    return Match(0, min(closest.score, 0.49), closest.rule, *_shown(known, catalogue))
+    return Match(0, min(closest.score, 0.49), closest.rule, *_shown(known.entries, catalogue))
 
 
 def _by_meaning(found: Found, name: Name, truth: Reference, catalogue: Catalogue) -> Match | None:
     """The verdict by what the catalogue says the prediction means; None where it cannot say."""
-    shown = _shown(found, catalogue)
-    if found.best & truth.entries:
-        if not found.ambiguous:
-            return Match(2, 0.98, "synonym", *shown)
-        if found.best & truth.parents:
-            return Match(1, HYPERNYM_SCORE, "ambiguous: the disease or its hypernym", *shown)
+    shown = _shown(found.entries, catalogue)
+    meanings = [_meaning_for(found, catalogue.entry(number)) for number in truth.entries]
+    same = frozenset(number for number, meant in zip(truth.entries, meanings, strict=True) if meant == {number})
+    if same:
+        return Match(2, 0.98, "synonym", *_shown(same, catalogue))
+    if found.entries & truth.parents and not _siblings(name, truth):
+        return Match(1, HYPERNYM_SCORE, "accepted hypernym", *_shown(found.entries & truth.parents, catalogue))
+    if any(number in meant for number, meant in zip(truth.entries, meanings, strict=True)):
         return Match(0, 0.45, "ambiguous name", *shown)
-    if found.also & truth.entries and catalogue.compatible(found.best | truth.entries):
-        return Match(2, 0.95, "weaker synonym", *shown)
-    if (found.best | found.also) & truth.parents and not _siblings(name, truth):
-        return Match(1, HYPERNYM_SCORE, "accepted hypernym", *shown)
-    if found.best & truth.broad_parents:
+    if found.entries & truth.broad_parents:
         return Match(0, 0.3, "hypernym of too many diseases", *shown)
-    if truth.entries and not catalogue.compatible(found.best | truth.entries):
+    if truth.entries and not catalogue.compatible(found.entries | truth.entries):
         return Match(0, 0.1, "another disease", *shown)
     return None
 
 
+def _meaning_for(found: Found, entry: Entry) -> frozenset[int]:
+    """What the name means to the first authority, among those that number ``entry``, that uses it at all."""
+    for wanted in sorted(entry.authorities, key=rank):
+        meant = meant_by(found.said, wanted)
+        if meant:
+            return meant
+    return frozenset()
+
+
 def _siblings(name: Name, truth: Reference) -> bool:
-    """Whether the name and an accepted one differ in nothing but guarded words on both sides ("1", "2")."""
+    """Whether the name and an accepted one say different things on one guarded axis and differ in nothing else
+    ("syndrome 1", "syndrome 2"; not "type 2" and its "type 2B")."""
     for accepted in truth.given:
         left, right = differing(name.words, accepted.words)
-        if left and right and all(map(guards.axis, (*left, *right))):
-            return True
+        axes = {guards.axis(word) for word in (*left, *right)}
+        if left and right and len(axes) == 1 and None not in axes:
+            return not any(other.startswith(word) for word in left for other in right)
     return False
 
 
@@ -120,22 +131,23 @@ def _by_head(prediction: str, truth: Reference, catalogue: Catalogue) -> Match |
     says what kind it is."""
     for head, rest in head_and_rest(prediction):
         found = catalogue.find(head)
-        if not found or found.ambiguous:
-            continue
-        if found.best & truth.entries and not catalogue.find(rest):
-            return Match(2, 0.9, "name before its description", *_shown(found, catalogue))
-        return None
+        if not found or catalogue.find(rest):
+            return None
+        verdict = _by_meaning(found, analyse(head), truth, catalogue)
+        if verdict and verdict.label == 2:
+            return replace(verdict, score=0.9, rule="name before its description")
     return None
 
 
 def _same(comparison: Comparison, truth: Reference, catalogue: Catalogue | None) -> Match:
-    shown = _shown(Found(truth.entries), catalogue)
-    return Match(2, comparison.score, comparison.rule, *shown)
+    return Match(2, comparison.score, comparison.rule, *_shown(truth.entries, catalogue))
 
 
-def _shown(found: Found, catalogue: Catalogue | None) -> tuple[str | None, str | None]:
-    """Identifier and name of what was found, Orphanet's first."""
-    if catalogue is None or not found:
+def _shown(entries: frozenset[int], catalogue: Catalogue | None) -> tuple[str | None, str | None]:
+    """Identifier and name of the entry whose authority is heard first."""
+    if catalogue is None or not entries:
         return None, None
-    entry = min((catalogue.entry(number) for number in found.best), key=lambda entry: entry.id[:1] != "O")
+    entry = min(
+        (catalogue.entry(number) for number in entries), key=lambda entry: (rank(authority(entry.id)), entry.id)
+    )
     return entry.id, entry.name

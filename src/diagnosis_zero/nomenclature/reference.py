@@ -57,16 +57,10 @@ def _entries(names: Sequence[str], ids: Sequence[str], catalogue: Catalogue) -> 
     other names; names that share a meaning mean just that."""
     identified = (catalogue.identified(identifier) for identifier in ids)
     entries = frozenset(number for number in identified if number is not None)
-    meanings = [_meaning(view, catalogue) for name in names for view in reference_views(name)]
+    meanings = [catalogue.find(view).entries for name in names for view in reference_views(name)]
     meanings = [meaning for meaning in meanings if meaning]
     if not meanings:
         return entries
     shared = frozenset.intersection(*meanings)
     named = shared or frozenset[int]().union(*meanings)
-    return entries | named if catalogue.compatible(entries | named) or not entries else entries
-
-
-def _meaning(name: str, catalogue: Catalogue) -> frozenset[int]:
-    """A name's best entries, and weaker ones that may be the same disease."""
-    found = catalogue.find(name)
-    return frozenset(found.best | {number for number in found.also if catalogue.compatible(found.best | {number})})
+    return entries | named if not entries or catalogue.compatible(entries | named) else entries

@@ -10,8 +10,8 @@ CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entry(entry INTEGER PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL, grouping INTEGER NOT NULL);
 CREATE TABLE identifier(id TEXT PRIMARY KEY, entry INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE name(entry INTEGER NOT NULL, scope INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE TABLE form(key TEXT NOT NULL, entry INTEGER NOT NULL, scope INTEGER NOT NULL, PRIMARY KEY (key, entry))
-    WITHOUT ROWID;
+CREATE TABLE form(key TEXT NOT NULL, entry INTEGER NOT NULL, authority TEXT NOT NULL, scope INTEGER NOT NULL,
+    PRIMARY KEY (key, entry, authority)) WITHOUT ROWID;
 CREATE TABLE parent(entry INTEGER NOT NULL, parent INTEGER NOT NULL, diseases INTEGER NOT NULL,
     PRIMARY KEY (entry, parent)) WITHOUT ROWID;
 CREATE TABLE word(word TEXT PRIMARY KEY, names INTEGER NOT NULL) WITHOUT ROWID;
@@ -21,6 +21,6 @@ CREATE INDEX name_entry ON name(entry);
 CREATE INDEX identifier_entry ON identifier(entry);
 """
 """``entry``: one disease or grouping. ``identifier``: every id that means it. ``name``: as the sources write it.
-``form``: the keys a name is found under (literal, canonical, bare), with the most trusted scope. ``parent``: what
+``form``: the keys a name is found under (literal, canonical, bare), who says so and in which scope. ``parent``: what
 it stands under and how many diseases that holds. ``word``: in how many names a word stands.
 ``equivalent``: phrases that the synonyms of at least two diseases exchange."""
