@@ -43,6 +43,21 @@ def test_seed_recipe_holds_the_originals_hyperparameters(size: str) -> None:
     assert (recipe.eval.every, recipe.checkpoint.every) == (10, 50)
 
 
+@pytest.mark.parametrize("objective", sorted(config.OBJECTIVE_DEFAULTS))
+def test_every_objective_has_a_recipe_that_is_what_its_name_says(objective: str) -> None:
+    train = config.load(config.shipped(objective)).train
+    assert train.objective == objective
+    expected = {
+        "grpo": (0.2, 0.2, "token-mean", "std", "score", 1),
+        "dr-grpo": (0.2, 0.2, "dr-grpo", "mean", "score", 1),
+        "dapo": (0.2, 0.28, "token-mean", "std", "penalise", 4),
+        "gspo": (3e-4, 4e-4, "sequence-mean", "std", "score", 4),
+        "cispo": (1.0, 4.0, "token-mean", "std", "score", 4),
+    }
+    bounds = (train.clip_low, train.clip_high)
+    assert (*bounds, train.aggregation, train.normalise, train.overlong, train.minibatches) == expected[objective]
+
+
 def test_shipped_recipe_by_a_wrong_name() -> None:
     with pytest.raises(InputError, match="Did you mean 'smollm2'"):
         config.shipped("smolm2")
