@@ -131,6 +131,24 @@ def test_what_cannot_go_together_is_said(dz, cases, tmp_path, words, said):
         dz("evaluate", "m", "--cases", cases, "--endpoint", "http://127.0.0.1:9/v1", "--out", tmp_path, *words)
 
 
+def test_judges_against_each_other(dz, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    rows = [
+        {"prediction": "Marfan syndrome", "reference": "Marfan syndrome", "judges": {"gpt": True}},
+        {"prediction": "Fabry disease", "reference": "Marfan syndrome", "judges": {"gpt": False}},
+        {"prediction": "Marfan's syndrome", "reference": "Marfan syndrome", "judges": {"gpt": None}},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = dz("judge-audit", path, "--catalogue", "none", "--json", tmp_path / "a.json")
+    assert result.exit_code == 0
+    figures = read_json(tmp_path / "a.json")
+    assert figures["pairs"] == 3
+    against_gpt = {one["first"]: one["n"] for one in figures["agreements"] if one["second"] == "gpt"}
+    assert against_gpt == {"ontology": 2, "sequence": 2}
+    with pytest.raises(InputError, match="no judge named 'gpd'"):
+        dz("judge-audit", path, "--dear", "gpd")
+
+
 def test_no_cases_given(dz, tmp_path):
     with pytest.raises(InputError, match="which cases"):
         dz("evaluate", tmp_path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from diagnosis_zero.errors import InputError
+from diagnosis_zero.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from diagnosis_zero.evaluate.endpoint import Endpoint
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of evaluation to ``app``."""
     app.command("evaluate")(evaluate)
     app.command("compare")(compare)
+    app.command("judge-audit")(judge_audit)
 
 
 def evaluate(
@@ -153,6 +154,49 @@ def compare(
         typer.echo(f"{found.dropped} cases were left out: in one evaluation only, unscored, or failed.")
     if json_out:
         records.write_json(json_out, records.as_dict(found))
+
+
+def judge_audit(
+    pairs: Annotated[Path, typer.Argument(help='JSONL of {"prediction", "reference", "judges": {name: true}}.')],
+    dear: Annotated[
+        str | None, typer.Option(help="The judge to be trusted. Default: the one with most labels.")
+    ] = None,
+    broader: Annotated[bool, typer.Option("--broader", help="Label 1 counts as right too.")] = False,
+    catalogue: Annotated[str, typer.Option(help="Of our ontology judge: default, none, or a file.")] = "default",
+    json_out: Json = None,
+) -> None:
+    """Set judges against each other, ours among them: agreement, kappa, and accuracy calibrated to the dear judge."""
+    from diagnosis_zero import records
+    from diagnosis_zero.evaluate import judge_audit as audit
+    from diagnosis_zero.evaluate import tables
+    from diagnosis_zero.evaluate.calibrate import calibrate
+    from diagnosis_zero.evaluate.judge import by_name
+
+    rows = audit.read_pairs(pairs)
+    given = audit.judges_of(rows)
+    if not given:
+        raise InputError("no judge has labelled anything in it", where=pairs)
+    trusted = dear or given[0]
+    if trusted not in given:
+        raise InputError(f"no judge named {trusted!r}", where=pairs, mend=nearest(trusted, given))
+    for name in ("ontology", "sequence"):
+        if name not in given:
+            rows = audit.with_judge(rows, name, by_name(name, None if catalogue == "none" else catalogue))
+    agreements = audit.agreements(rows, broader=broader)
+    with_trusted = [{one.first, one.second} for one in agreements if trusted in (one.first, one.second)]
+    cheap = [name for names in with_trusted for name in names - {trusted}]
+    calibrations = [calibrate(rows, name, trusted, broader=broader) for name in cheap]
+    typer.echo(tables.agreement_table(agreements))
+    typer.echo()
+    typer.echo(tables.calibration_table(calibrations))
+    typer.echo(f"Calibrated holds as far as the answers that {trusted} judged are like the others.")
+    if json_out:
+        figures = {
+            "pairs": len(rows),
+            "agreements": [records.as_dict(one) for one in agreements],
+            "calibrations": [records.as_dict(one) for one in calibrations],
+        }
+        records.write_json(json_out, figures)
 
 
 def _recipe(model_or_run: str) -> dict[str, str]:

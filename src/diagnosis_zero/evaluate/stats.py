@@ -9,7 +9,7 @@ one case, the intervals and tests are the textbook ones for independent cases.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -107,6 +107,33 @@ def bootstrap(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Estimate(data.mean, float(found.low), float(found.high), data.n, len(data.sizes))
+
+
+def jackknife(
+    parts: Array,
+    statistic: Callable[[Array], float],
+    n: int,
+    sizes: Array,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Any statistic of summed counts, with a delete-one-cluster t interval (not cut to a range).
+
+    Args:
+        parts: one array of counts or sums a cluster, shape (clusters, ...).
+        statistic: a function of their sum.
+        n: cases, for the record.
+        sizes: cases in each cluster, for the degrees of freedom.
+    """
+    whole = parts.sum(axis=0)
+    value = statistic(whole)
+    count = len(parts)
+    if count < 2:
+        return Estimate(value, float("nan"), float("nan"), n, count)
+    without = np.array([statistic(whole - part) for part in parts])
+    error = float(np.sqrt(((without - without.mean()) ** 2).sum() * (count - 1) / count))
+    freedom = max(1.0, float(sizes.sum() ** 2 / (sizes**2).sum()) - 1)
+    reach = float(stats.t.ppf(0.5 + confidence / 2, freedom)) * error
+    return Estimate(value, value - reach, value + reach, n, count)
 
 
 def paired(

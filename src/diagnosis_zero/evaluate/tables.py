@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diagnosis_zero.evaluate.calibrate import Calibration
+from diagnosis_zero.evaluate.judge_audit import Agreement
 from diagnosis_zero.evaluate.stats import Estimate
 from diagnosis_zero.evaluate.summary import Summary
 
@@ -57,3 +59,42 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def agreement_table(found: Sequence[Agreement]) -> str:
+    """Any two judges: on how many answers, how often alike, kappa, and the first's precision and recall of "right"."""
+    head = ["judge", "against", "answers", "alike", "kappa", "precision", "recall"]
+    rows = [
+        [
+            one.first,
+            one.second,
+            str(one.n),
+            percent(one.agreement),
+            interval(one.kappa),
+            percent(one.precision),
+            percent(one.recall),
+        ]
+        for one in found
+    ]
+    return aligned([head, *rows])
+
+
+def calibration_table(found: Sequence[Calibration]) -> str:
+    """What share of the answers is right: by the cheap judge, by the dear one where it looked, and calibrated."""
+    head = ["cheap judge", "dear judge", "seen by both", "answers", "cheap alone", "dear alone", "calibrated"]
+    rows = [
+        [
+            one.cheap,
+            one.dear,
+            str(one.labelled),
+            str(one.n),
+            *(percent(figure) for figure in (one.cheap_alone, one.dear_alone, one.calibrated)),
+        ]
+        for one in found
+    ]
+    return aligned([head, *rows])
+
+
+def interval(found: Estimate) -> str:
+    """ "0.81 (0.76 to 0.86)"."""
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
