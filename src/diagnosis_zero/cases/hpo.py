@@ -87,14 +87,23 @@ class Hpo:
         return found
 
 
+_GRADED = re.compile(r"(.+), (borderline|mild|moderate|severe|profound)")
+
+
 def in_sentence(label: str) -> str:
-    """A label as it is written within a sentence: its first letter in lower case, unless the first word is an
-    acronym, a symbol or a name ("seizure", but "Babinski sign", "EEG abnormality", "T-cell lymphoma")."""
+    """A label as it is written within a sentence.
+
+    The first letter is lowered unless its word is an acronym, a symbol or a name ("seizure", but "Babinski
+    sign", "EEG abnormality", "T-cell lymphoma"); grades stand before ("mild intellectual disability"),
+    and "EMG: myotonic runs" becomes "myotonic runs on electromyography".
+    """
+    if graded := _GRADED.fullmatch(label):
+        return f"{graded[2]} {in_sentence(graded[1])}"
     if label.startswith("EMG: "):
-        return f"{in_sentence(label[5:].capitalize())} on electromyography"
+        return f"{label[5:]} on electromyography"
     word = re.split(r"[^A-Za-z]", label, maxsplit=1)[0]
     kept = word in _PROPER_NAMES or not word[1:].islower() or label[len(word) : len(word) + 1].isdigit()
-    text = label if kept and not label.startswith("A ") else label[0].lower() + label[1:]
+    text = label if kept and not label.startswith("A ") else label[:1].lower() + label[1:]
     return text.replace("/Hypoplasia", "/hypoplasia")
 
 

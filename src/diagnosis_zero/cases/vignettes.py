@@ -129,8 +129,6 @@ def _references(world: World, case: Case) -> dict[str, str]:
     }
 
 
-
-
 def render(world: World, findings: Sequence[Finding], age: str | None, sex: str, style: str = "short") -> str:
     """The record in words. Wording and order are drawn from a hash of the record itself.
 
@@ -153,9 +151,7 @@ def _sorted(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _fingerprint(findings: Sequence[Finding], age: str | None, sex: str) -> int:
-    record = "|".join(
-        [age or "", sex, *(f"{'-' * finding.excluded}{finding.id}" for finding in _sorted(findings))]
-    )
+    record = "|".join([age or "", sex, *(f"{'-' * finding.excluded}{finding.id}" for finding in _sorted(findings))])
     return int.from_bytes(hashlib.blake2b(record.encode(), digest_size=8).digest(), "big")
 
 
@@ -173,9 +169,7 @@ def _short(draw: Random, seen: Sequence[str], denied: Sequence[str], age: str | 
     """About 35 words: a sentence with the findings, one with the onset, one with the excluded findings."""
     person = article(_noun(age, sex))
     onset = draw.choice(_SHORT_ONSET).format(onset=at_age(age)) if age else ""
-    text = draw.choice(_SHORT).format(
-        person=person, Person=sentence_start(person), found=listed(seen), Onset=onset
-    )
+    text = draw.choice(_SHORT).format(person=person, Person=sentence_start(person), found=listed(seen), Onset=onset)
     return _joined([text, _denial(draw.choice(_SHORT_DENIED), denied)])
 
 
