@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature import vocabulary
-from diagnosis_zero.nomenclature.facts import Scope, authority, curie
+from diagnosis_zero.nomenclature.facts import GATHERER, Scope, authority, curie, rank
 from diagnosis_zero.nomenclature.hierarchy import MAX_DISEASES
 from diagnosis_zero.nomenclature.lexicon import Phrase
 from diagnosis_zero.nomenclature.normalise import Name, analyse
@@ -126,12 +126,32 @@ class Catalogue:
                 return _grade(tuple(rows))
         return _NOTHING
 
+    def principal(self, name: str) -> frozenset[int]:
+        """What the first authority that uses the name means by it, and what the others mean that may be the same
+        disease."""
+        found = self.find(name)
+        entries: frozenset[int] = frozenset()
+        for wanted in sorted({authority_ for _, authority_, _ in found.said}, key=rank):
+            meant = meant_by(found.said, wanted) - self._parents(entries)
+            if not entries or self.compatible(entries | meant):
+                entries |= meant
+        return entries
+
+    def _parents(self, entries: frozenset[int]) -> frozenset[int]:
+        return frozenset().union(*(self.entry(number).accepted_parents for number in entries))
+
     def compatible(self, entries: frozenset[int]) -> bool:
-        """Whether entries may be one disease: no authority counts two of them."""
+        """Whether entries may be one disease: no authority counts two of them.
+
+        Mondo, which gathers the others, keeps some of their diseases apart that each of them has once; its
+        numbers count only between entries that nobody else numbers.
+        """
         if len(entries) < 2:
             return True
-        authorities = [one for number in entries for one in self.entry(number).authorities]
-        return len(authorities) == len(set(authorities))
+        numbered = [self.entry(number).authorities for number in entries]
+        gathered = all(authorities - {GATHERER} for authorities in numbered)
+        counted = [one for authorities in numbered for one in authorities if not (gathered and one == GATHERER)]
+        return len(counted) == len(set(counted))
 
     def identified(self, identifier: str) -> int | None:
         """The entry of an identifier ("ORPHA:558", "OMIM:154700"), or None."""
@@ -181,7 +201,7 @@ class Catalogue:
         return self.word_count(word) > 0
 
     def equivalent(self, left: Phrase, right: Phrase) -> bool:
-        """Whether two phrases name one thing, by the word lists or by the catalogue's own synonyms."""
+        """Whether two phrases (words sorted) name one thing, by the word lists or the catalogue's own synonyms."""
         if self._equivalent is None:
             rows = self._rows("SELECT one, other FROM equivalent WHERE ?", 1)
             pairs = {(tuple(one.split()), tuple(other.split())) for one, other in rows}

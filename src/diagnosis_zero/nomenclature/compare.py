@@ -57,6 +57,7 @@ def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
     _expand_abbreviations(left, only_left, only_right)
     _expand_abbreviations(right, only_right, only_left)
     _drop_noise(left, right, only_left, only_right)
+    _drop_heads(left, right, only_left, only_right)
     if not only_left and not only_right and _share_substance(left, right):
         return Comparison(True, 0.9, "same but for wording")
     guard = guards.protected(only_left + only_right)
@@ -90,7 +91,7 @@ def _pair_phrases(left: list[str], right: list[str], lexicon: Lexicon) -> None:
     while found:
         found = False
         for here, there in _phrase_pairs(left, right):
-            if lexicon.equivalent(tuple(left[here]), tuple(right[there])):
+            if lexicon.equivalent(tuple(sorted(left[here])), tuple(sorted(right[there]))):
                 del left[here], right[there]
                 found = True
                 break
@@ -110,12 +111,13 @@ _LETTERS_AND_NUMBER = re.compile(r"([a-z]{2,10})(\d{1,3}[a-z]?)?")
 
 
 def _expand_abbreviations(name: Name, words: list[str], others: list[str]) -> None:
-    """Take out an abbreviation together with the words of the other name that it is made of."""
+    """Take out an abbreviation together with the words (and the number) of the other name that it stands for."""
     for word in [word for word in words if word in name.short]:
         parts = _LETTERS_AND_NUMBER.fullmatch(word)
         if not parts or (parts[2] and parts[2] not in others):
             continue
-        run = _spelled_out(parts[1], [other for other in others if other != parts[2]], alone=len(name.words) == 1)
+        alone, numbered = len(name.words) == 1, parts[2] is not None
+        run = _spelled_out(parts[1], [other for other in others if other != parts[2]], alone, numbered)
         if run:
             words.remove(word)
             for spelled in (*run, parts[2]):
@@ -123,20 +125,23 @@ def _expand_abbreviations(name: Name, words: list[str], others: list[str]) -> No
                     others.remove(spelled)
 
 
-def _spelled_out(letters: str, words: Sequence[str], alone: bool) -> Phrase:
-    """The run of words that the letters abbreviate, or none.
+def _spelled_out(letters: str, words: Sequence[str], alone: bool, numbered: bool) -> Phrase:
+    """The run of words that the letters abbreviate, the longest first, or none.
 
-    Three letters and fewer must be the words' first letters; a lone abbreviation has at least three, and may end
-    in the D or S of a class noun.
+    A lone abbreviation has at least three letters, or two and the number; letters from inside a word count where
+    there are four, or where something else agrees (the number, the rest of the name). The last letter may stand
+    for a class noun.
     """
-    if len(letters) < (3 if alone else 2):
+    if len(letters) < (3 if alone and not numbered else 2):
         return ()
-    for run in _all_runs(words):
+    inside = len(letters) > 3 or (len(letters) == 3 and (numbered or not alone))
+    for run in sorted(_all_runs(words), key=lambda run: run.start - run.stop):
         phrase = tuple(words[run])
         for noun in ("", *vocabulary.CLASS_NOUNS):
             spelled = (*phrase, noun) if noun else phrase
-            initials = "".join(word[0] for word in spelled)
-            if letters == initials or (len(letters) > 3 and len(spelled) > 1 and acronym.spells(letters, spelled)):
+            if letters == "".join(word[0] for word in spelled):
+                return phrase
+            if inside and (len(spelled) > 1 or numbered) and acronym.spells(letters, spelled):
                 return phrase
     return ()
 
@@ -155,6 +160,18 @@ def _drop_noise(left: Name, right: Name, only_left: list[str], only_right: list[
         return  # both speak of one matter and say different things of it
     only_left[:] = [word for word in only_left if word not in noise]
     only_right[:] = [word for word in only_right if word not in noise]
+
+
+def _drop_heads(left: Name, right: Name, only_left: list[str], only_right: list[str]) -> None:
+    """Take out what describes an eponym or stands in for "syndrome": "Pierre Robin sequence", "Pyle disease" and
+    "metaphyseal dysplasia, Pyle type"."""
+    for name, words, other, others in ((left, only_left, right, only_right), (right, only_right, left, only_left)):
+        if others or not set(other.words) & vocabulary.CLASS_NOUNS:
+            continue
+        eponym = "".join(word for word in other.words if word not in vocabulary.CLASS_NOUNS)
+        if f"{eponym}type" in name.literal and not guards.protected(words):
+            words.clear()
+        words[:] = [word for word in words if word not in vocabulary.SOFT_HEADS]
 
 
 def _numbers(name: Name) -> set[str]:

@@ -99,7 +99,10 @@ def authority(identifier: str) -> str:
     return identifier.partition(":")[0]
 
 
-_RANKS = {name: at for at, name in enumerate(("ORPHA", "OMIM", "DOID", "MONDO"))}
+GATHERER = "MONDO"
+"""The authority that gathers the others' diseases."""
+
+_RANKS = {name: at for at, name in enumerate(("ORPHA", "OMIM", "DOID", GATHERER))}
 
 
 def rank(name: str) -> int:

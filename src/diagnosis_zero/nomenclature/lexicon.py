@@ -17,7 +17,7 @@ class Lexicon(Protocol):
         ...
 
     def equivalent(self, left: Phrase, right: Phrase) -> bool:
-        """Whether two phrases name one thing."""
+        """Whether two phrases, each with its words sorted, name one thing."""
         ...
 
 

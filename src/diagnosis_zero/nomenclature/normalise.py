@@ -41,6 +41,7 @@ _ROMAN_TAIL = re.compile(r"([A-Za-z]*[a-z][A-Z]?)(I{1,3}|IV|VI{0,3}|IX)")
 _LOCUS = re.compile(r"(\d{1,2}|[xy])((?:[pq](?:\d+(?:\.\d+)?|ter)?)+)")
 _CHROMOSOME = re.compile(r"\d{1,2}|[xy]")
 _BAND = re.compile(r"[pq](?:\d+(?:\.\d+)?|ter)?")
+_BANDS = re.compile(f"(?:{_BAND.pattern})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,8 @@ def _cytogenetic(words: list[str]) -> list[str]:
         after = words[at + 1] if at + 1 < len(words) else ""
         if word in vocabulary.ISCN and _CHROMOSOME.fullmatch(after):
             joined.append(vocabulary.ISCN[word])
-        elif len(word) > 1 and _BAND.fullmatch(word) and joined and _CHROMOSOME.fullmatch(joined[-1]):
-            joined[-1] += word
+        elif len(word) > 1 and _BANDS.fullmatch(word) and joined and _CHROMOSOME.fullmatch(joined[-1]):
+            joined += _locus(joined.pop() + word, "")
         else:
             joined.append(word)
     if not any(map(_LOCUS.fullmatch, joined)):

@@ -23,7 +23,7 @@ Pair = tuple[Phrase, Phrase]
 
 
 def learn(names: Mapping[int, Sequence[Name]]) -> list[tuple[str, str, int]]:
-    """(phrase, phrase, diseases that exchange them), sorted.
+    """(phrase, phrase, diseases that exchange them), sorted; so are the words of each phrase.
 
     Args:
         names: the names that mean each entry.
@@ -45,7 +45,7 @@ def _exchanged(said: Sequence[Name]) -> Iterable[Pair]:
     for at, left in enumerate(said):
         for right in said[at + 1 :]:
             only_left, only_right = differing(left.words, right.words)
-            one, other = sorted((tuple(only_left), tuple(only_right)))
+            one, other = sorted((tuple(sorted(only_left)), tuple(sorted(only_right))))
             if _may_equal(one) and _may_equal(other) and len(only_left) < len(left.words):
                 yield one, other
 

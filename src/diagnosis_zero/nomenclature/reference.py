@@ -57,7 +57,7 @@ def _entries(names: Sequence[str], ids: Sequence[str], catalogue: Catalogue) -> 
     other names; names that share a meaning mean just that."""
     identified = (catalogue.identified(identifier) for identifier in ids)
     entries = frozenset(number for number in identified if number is not None)
-    meanings = [catalogue.find(view).entries for name in names for view in reference_views(name)]
+    meanings = [catalogue.principal(view) for name in names for view in reference_views(name)]
     meanings = [meaning for meaning in meanings if meaning]
     if not meanings:
         return entries

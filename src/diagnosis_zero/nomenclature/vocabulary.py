@@ -44,6 +44,7 @@ LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", 
 
 IRREGULAR = {
     "disorder": "disease",
+    "difference": "disease",
     "nevi": "nevus",
     "lentigines": "lentigo",
     "fungi": "fungus",
@@ -199,20 +200,32 @@ ataxic | ataxia
 spastic | spasticity
 hypotonic | hypotonia
 cystic | cyst
+hydrocephaly | hydrocephalus
+eosinophilia | eosinophilic
 """
 EQUIVALENT: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset(
-    (left, right)
+    (tuple(sorted(left)), tuple(sorted(right)))
     for line in _EQUIVALENT.strip().splitlines()
     for left in _phrases(line)
     for right in _phrases(line)
     if left != right
 )
-"""Phrases that name one thing; taken in pairs as they stand, never chained."""
+"""Phrases (their words sorted) that name one thing; taken in pairs as they stand, never chained."""
 
 NOISE = word_set("hereditary familial inherited genetic related associated caused mutation gene human rare")
 """Words that one of two names may hold alone."""
 
 NOISE_BESIDE_NUMBER = NOISE | word_set(
-    "autosomal dominant recessive xlinked congenital primary isolated syndromic nonsyndromic idiopathic classic"
+    "autosomal dominant recessive xlinked congenital primary isolated syndromic nonsyndromic idiopathic classic "
+    "severe lethal fatal progressive"
 )
 """The same where both names carry one series number, which settles these ("spastic paraplegia 4")."""
+
+SOFT_HEADS = word_set("sequence complex association anomaly malformation spectrum dwarfism dysostosis phenotype triad")
+"""Nouns that stand in for "syndrome" at the end of a name ("Pierre Robin sequence")."""
+
+INFLECTIONS = (
+    "ical", "ular", "ians", "ans", "osa", "ous", "ary", "ing", "ian", "ic", "al", "ar", "ed", "us", "um", "ia", "ly",
+    "is", "y", "a", "e",
+)  # fmt: skip
+"""Endings that turn a word about, not its meaning ("myotonia", "myotonic"); the longest are tried first."""
