@@ -109,7 +109,7 @@ def test_a_ranked_list(dz, cases, tmp_path):
             "--catalogue", "none", "--limit", 10,
         )  # fmt: skip
     assert "top 5" in result.stdout
-    assert "20.0" in result.stdout
+    assert "| m step 0 | 100.00 | 0.00 | 0.00 | 0.00 | 80.00 | 0.00 | 20.00 | 20.00 |" in result.stdout
     assert "five diagnoses" in double.requests[0]["messages"][0]["content"]
 
 

@@ -261,12 +261,15 @@ def _suffix(top: int, samples: int) -> str:
 def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, json_out: Path | None) -> None:
     from diagnosis_zero import records
     from diagnosis_zero.evaluate.compare import compare as compare_folders
+    from diagnosis_zero.evaluate.protocol import table
     from diagnosis_zero.evaluate.stats import holm
     from diagnosis_zero.evaluate.tables import steps_table
 
     against = [compare_folders(folders[0], folder) for folder in folders[1:]]
     adjusted = [None, *holm([found.p for found in against])]
     typer.echo(steps_table(summaries, adjusted))
+    if any("top5" in summary.grades for summary in summaries):
+        typer.echo(table([(f"{summary.model} step {summary.step}", summary.grades) for summary in summaries]))
     if len(against) == 1:
         typer.echo(against[0].sentence)
     if bill.calls or bill.cached:

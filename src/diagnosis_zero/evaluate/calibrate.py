@@ -45,6 +45,7 @@ def calibrate(pairs: Sequence[Pair], cheap: str, dear: str, *, broader: bool = F
         raise InputError(f"{cheap!r} and {dear!r} have fewer than two cases in common")
     weight = _weight([right(p, dear, least) for p in seen], [right(p, cheap, least) for p in seen], len(scored))
     parts, sizes = _sums(scored, cheap, dear, least)
+    found = stats.jackknife(parts, lambda sums: _calibrated(sums, weight), len(scored), sizes)
     return Calibration(
         cheap,
         dear,
@@ -52,7 +53,7 @@ def calibrate(pairs: Sequence[Pair], cheap: str, dear: str, *, broader: bool = F
         len(scored),
         mean_of([(right(p, cheap, least), p.case_id) for p in scored]),
         mean_of([(right(p, dear, least), p.case_id) for p in seen]),
-        _cut(stats.jackknife(parts, lambda sums: _calibrated(sums, weight), len(scored), sizes)),
+        stats.within(found, 0.0, 1.0),
         weight,
     )
 
@@ -85,7 +86,3 @@ def _sums(pairs: Sequence[Pair], cheap: str, dear: str, least: int) -> tuple[Arr
             row = (0.0, 0.0, 0.0, 1.0, right(pair, cheap, least))
         cases[pair.case_id] = [old + new for old, new in zip(sums, row, strict=True)]
     return np.array(list(cases.values())), np.array(list(sizes.values()), float)
-
-
-def _cut(found: Estimate) -> Estimate:
-    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n, found.clusters)

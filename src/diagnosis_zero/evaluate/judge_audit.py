@@ -99,8 +99,8 @@ def agreement(pairs: Sequence[Pair], first: str, second: str, *, broader: bool =
         second,
         len(both),
         stats.estimate([float(p.labels[first] == p.labels[second]) for p in both], [p.case_id for p in both]),
-        stats.jackknife(tables, kappa, len(both), sizes),
-        {label: stats.jackknife(_against(tables, label), kappa, len(both), sizes) for label in classes},
+        _kappa(tables, sizes),
+        {label: _kappa(_against(tables, label), sizes) for label in classes},
         _mean([(b, case) for a, b, case in said if a]),
         _mean([(a, case) for a, b, case in said if b]),
     )
@@ -112,6 +112,10 @@ def kappa(table: Array) -> float:
     observed = np.trace(table) / n
     expected = float((table.sum(axis=0) * table.sum(axis=1)).sum()) / n**2
     return 1.0 if expected == 1 else float((observed - expected) / (1 - expected))
+
+
+def _kappa(tables: Array, sizes: Array) -> Estimate:
+    return stats.within(stats.jackknife(tables, kappa, int(sizes.sum()), sizes), -1.0, 1.0)
 
 
 def _tables(pairs: Sequence[Pair], first: str, second: str) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ most ten diseases, and where there is no such parent, 2 or 0 only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class ScoreSets:
 
 
 Sets = Callable[[Answer], ScoreSets]
+Shares = tuple[float, float, float]
+"""Of the grades 0, 1 and 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +103,26 @@ def ranked(answer: str) -> list[str]:
     return [item for item in items if item]
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Results as in RareArena's README, in Markdown: model -> {"top1", "top5": {0, 1, 2: share}}; "-" where
-    absent.
-    """
-    head = "| Model | " + " | ".join(
-        f"Top {top} {name}" for top in (1, 5) for name in ("missing (0)", "hypernym (1)", "synonym (2)", "total")
-    )
-    lines = [head + " |", "|" + "---|" * 9]
-    for model, result in rows.items():
-        cells = [cell for top in ("top1", "top5") for cell in _cells(result.get(top))]
-        lines.append(f"| {model.replace('|', '/')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def table(rows: Sequence[tuple[str, Mapping[str, Shares]]]) -> str:
+    """Results as in RareArena's README, in Markdown and per cent: (model, {"top1", "top5": shares}) a row."""
+    names = ("score 0 (missing)", "score 1 (hypernyms)", "score 2 (synonyms)", "total")
+    head = ["Model", *(f"Top {top}: {name}" for top in (1, 5) for name in names)]
+    lines = [head, ["---"] * len(head)]
+    for model, grades in rows:
+        lines.append([model.replace("|", "/"), *_cells(grades.get("top1")), *_cells(grades.get("top5"))])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def shares(labels: list[int]) -> dict[int, float]:
+def shares(labels: Sequence[int]) -> Shares:
     """The share of each grade; labels must not be empty."""
-    return {grade: labels.count(grade) / len(labels) for grade in (0, 1, 2)}
+    zero, one, two = (labels.count(grade) / len(labels) for grade in (0, 1, 2))
+    return zero, one, two
 
 
-def _cells(found: Mapping[int, float] | None) -> list[str]:
+def _cells(found: Shares | None) -> list[str]:
     if not found:
         return ["-"] * 4
-    return [f"{100 * share:.2f}" for share in (found[0], found[1], found[2], found[1] + found[2])]
+    return [f"{100 * share:.2f}" for share in (*found, found[1] + found[2])]
 
 
 def _disease(row: Any, number: int, path: Path) -> tuple[str, Orphanet]:

@@ -136,6 +136,11 @@ def jackknife(
     return Estimate(value, value - reach, value + reach, n, count)
 
 
+def within(found: Estimate, lowest: float, highest: float) -> Estimate:
+    """The same, its interval cut to the values that can be."""
+    return Estimate(found.value, max(lowest, found.low), min(highest, found.high), found.n, found.clusters)
+
+
 def paired(
     first: Sequence[float],
     second: Sequence[float],

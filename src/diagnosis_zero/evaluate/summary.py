@@ -16,6 +16,7 @@ counts.
     pass_at_n               at least one sample is right
     majority                the most frequent answer is right (first among equals)
     top5, top5_total        best of the five ranked diagnoses; null unless a list was asked for
+    grades                  {"top1", "top5": shares of the cases with grade 0, 1, 2}, as RareArena tables them
     well_formed, truncated  shares of the answers that came
     faults                  {fault: share of the answers that came}
     mean_tokens             mean length of the answers that came
@@ -27,7 +28,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from diagnosis_zero.evaluate import stats
+from diagnosis_zero.evaluate import protocol, stats
 from diagnosis_zero.evaluate.stats import Estimate
 from diagnosis_zero.nomenclature.normalise import normalise
 from diagnosis_zero.types import Answer, Verdict
@@ -54,6 +55,7 @@ class Summary:
     majority: Estimate | None
     top5: Estimate | None
     top5_total: Estimate | None
+    grades: Mapping[str, tuple[float, float, float]]
     well_formed: float
     truncated: float
     faults: Mapping[str, float]
@@ -106,6 +108,7 @@ def summarise(judged: Sequence[Judged], *, samples: int, top: int, judge: str) -
         majority=_share_of_cases(several, majority_right),
         top5=_share(listed, lambda one: float(best_label(one) == 2)),
         top5_total=_share(listed, lambda one: float(best_label(one) >= 1)),
+        grades=_grades({"top1": [one.first.label or 0 for one in first], "top5": [best_label(one) for one in listed]}),
         well_formed=_mean([not answer.faults for answer in came]),
         truncated=_mean([answer.finish == "length" for answer in came]),
         faults=_fault_shares(came),
@@ -146,6 +149,10 @@ def _share_of_cases(cases: Sequence[Sequence[Judged]], value: Callable[[Sequence
         return None
     articles = [answers[0].answer.source_id or answers[0].answer.case_id for answers in cases]
     return stats.estimate([value(answers) for answers in cases], articles)
+
+
+def _grades(labels: Mapping[str, Sequence[int]]) -> dict[str, tuple[float, float, float]]:
+    return {top: protocol.shares(found) for top, found in labels.items() if found}
 
 
 def _fault_shares(came: Sequence[Answer]) -> dict[str, float]:
