@@ -45,7 +45,7 @@ FAULT_MEANINGS: dict[str, str] = {
     "text_before": "text before the first block",
     "text_between": "text between two blocks",
     "text_after": "text after the last block",
-    "tags_flooded": "more than 1,000 tags: the text is not taken apart",
+    "tags_flooded": "more than 1,000 tags or 10,000 '<': the text is not taken apart",
     "truncated": "the length limit cut the form (a complete form that merely reaches the limit is not cut)",
 }
 FAULTS: tuple[str, ...] = tuple(FAULT_MEANINGS)
@@ -53,8 +53,8 @@ FAULTS: tuple[str, ...] = tuple(FAULT_MEANINGS)
 _TAG = re.compile(r"<[ \t\r\n]*+(/?)[ \t\r\n]*+(think|answer)[ \t\r\n]*+>", re.IGNORECASE | re.ASCII)
 _MARK = re.compile(r"[ \t]*+(?:\d{1,2}[.):]|[-*•])[ \t]++")
 _NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ")
-_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-_MAX_TAGS = 1000  # an honest completion holds four; a megabyte of tags would cost a tenth of a second
+_MAX_TAGS, _MAX_BRACKETS = 1000, 10_000
+# An honest completion holds four tags; a megabyte of them would cost a tenth of a second.
 _SPOILS_ANSWER = {"answer_repeated", "answer_nested", "answer_unopened", "answer_unclosed", "think_in_answer"}
 
 Kind = Literal["outside", "think", "answer"]
@@ -113,8 +113,8 @@ def parse(text: str, *, think_opened: bool = False, truncated: bool = False) -> 
 def _cut(text: str, think_opened: bool) -> tuple[list[_Block], set[str]]:
     """The text as consecutive blocks, tags left out, and the faults that only the order of the tags shows.
     An answer that is never closed gives no block."""
-    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1))
-    if len(tags) > _MAX_TAGS:
+    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1)) if text.count("<") <= _MAX_BRACKETS else None
+    if tags is None or len(tags) > _MAX_TAGS:
         return [_Block("outside", text)], {"tags_flooded"}
     blocks: list[_Block] = []
     faults: set[str] = set()
@@ -179,7 +179,8 @@ def _outside(blocks: Iterable[_Block]) -> str:
 
 
 def _empty(text: str) -> bool:
-    return _LETTER_OR_DIGIT.search(text) is None
+    """No letter or digit, or none within 10,000 signs."""
+    return not any(map(str.isalnum, text[:10_000]))
 
 
 def ranked(answer: str) -> list[str]:
@@ -194,7 +195,7 @@ def ranked(answer: str) -> list[str]:
 
 def _cut_at_numbers(line: str) -> list[str]:
     """Cut before "1.", the next "2." and so on; a number out of turn belongs to a name ("type 2. B")."""
-    cuts = []
+    cuts: list[int] = []
     for found in _NUMBER.finditer(line):
         if int(found[1]) == len(cuts) + 1:
             cuts.append(found.start())

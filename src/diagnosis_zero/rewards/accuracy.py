@@ -23,6 +23,11 @@ class Grade:
     refusal: str = ""
 
 
+def refused(reason: str) -> Grade:
+    """What an answer that cannot be graded gets."""
+    return Grade(Match(0, 0.0, f"answer: {reason}"), reason)
+
+
 GradeFn = Callable[[str, Case], Grade]
 
 
@@ -59,9 +64,7 @@ def _by_meaning(catalogue: Catalogue | None, answer: str, case: Case) -> Grade:
         known=lambda text: catalogue is not None and bool(catalogue.find(text)),
     )
     slot = answer_slot.read(answer, truth)
-    if slot.refusal:
-        return Grade(Match(0, 0.0, f"answer: {slot.refusal}"), slot.refusal)
-    return Grade(judge(slot.candidate))
+    return refused(slot.refusal) if slot.refusal else Grade(judge(slot.candidate))
 
 
 def _by_letters(answer: str, case: Case) -> Grade:

@@ -68,17 +68,12 @@ def _cached_reward(weights: tuple[tuple[str, float], ...] | None, **settings: An
 
 
 def _case(source: str, ground_truth: Mapping[str, Any] | str, text: str) -> Case:
-    """The ground truth as a case. verl may hand its list over as an array."""
+    """The ground truth as a case."""
     truth = _decoded(ground_truth) if isinstance(ground_truth, str) else ground_truth
-    names = truth.get("diagnosis") if isinstance(truth, Mapping) else None
-    if names is None or isinstance(names, str | bytes | Mapping) or not _all_names(names):
+    if not isinstance(truth, Mapping) or not (names := _strings(truth.get("diagnosis"))):
         what = f"ground truth from {source!r} without a list of names under 'diagnosis': {ground_truth!r:.200}"
         raise InputError(what, mend='Give {"diagnosis": ["name", ...], "orpha_id": "558"}.')
-    return Case(id="", source=source, source_id="", text=text, names=tuple(names), ids=_ids(truth))
-
-
-def _all_names(names: Any) -> bool:
-    return isinstance(names, Sequence) or hasattr(names, "tolist")
+    return Case(id="", source=source, source_id="", text=text, names=names, ids=_ids(truth))
 
 
 def _decoded(text: str) -> Any:
@@ -88,12 +83,22 @@ def _decoded(text: str) -> Any:
         raise InputError(f"ground truth is not JSON ({error}): {text!r:.200}") from error
 
 
+def _strings(value: Any) -> tuple[str, ...] | None:
+    """A list of strings, which verl may hand over as an array; None where it is anything else."""
+    items = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) and item.strip() for item in items):
+        return None
+    return tuple(items)
+
+
 def _ids(truth: Mapping[str, Any]) -> tuple[str, ...]:
-    """``ids`` and ``orpha_id``, the latter with its prefix."""
-    orpha = truth.get("orpha_id")
-    number = str(orpha).upper().removeprefix("ORPHA:") if orpha not in (None, "") else ""
-    ids = [str(one) for one in truth.get("ids") or ()]
-    return tuple(dict.fromkeys([*ids, *([f"ORPHA:{number}"] if number else [])]))
+    """``ids``, and ``orpha_id`` with its prefix."""
+    given = truth.get("ids")
+    ids = () if given is None else _strings(given)
+    if ids is None:
+        raise InputError(f"ground truth with 'ids' that is no list of strings: {given!r:.200}")
+    number = str(truth.get("orpha_id") or "").upper().removeprefix("ORPHA:")
+    return tuple(dict.fromkeys([*ids, f"ORPHA:{number}"] if number else ids))
 
 
 def _truth_column(columns: Mapping[str, Any]) -> Sequence[Any]:

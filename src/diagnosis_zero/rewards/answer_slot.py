@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,9 +27,12 @@ from diagnosis_zero.rewards import wording
 
 MAX_CHARS = 1000
 MAX_PIECES = 24
+MAX_SPAN = 6
+"""Pieces of one name: "Muscular dystrophy-dystroglycanopathy (congenital ...), type B, 2" has five."""
 
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _MARKS = " .,;:!?-{}[]'`"
+_LONG_WORD = re.compile(r"[a-z]{4}|[A-Za-z]{9}")
 _GENE = re.compile(r"\b[A-Z][A-Z0-9]{2,}\b")
 
 
@@ -56,6 +59,7 @@ class Truth:
 class _Piece(NamedTuple):
     opener: str  # the punctuation before it; empty where a word made the break
     text: str
+    start: int
     end: int
 
 
@@ -63,28 +67,33 @@ def read(answer: str, truth: Truth) -> Slot:
     """Read the text between the answer tags. Never raises on any string."""
     if len(answer) > MAX_CHARS:
         return Slot("", "too long")
-    text = _undress(answer)
+    literals = {analyse(name).literal for name in truth.accepted}
+    text = ""
+    for text in _readings(answer):
+        if analyse(text).literal in literals or truth.known(text):
+            return Slot(text)
     if not _words(text):
         return Slot("", "empty")
-    if analyse(text).literal in {analyse(name).literal for name in truth.accepted} or truth.known(text):
-        return Slot(text)
     pieces = _pieces(text)
     if len(pieces) > MAX_PIECES:
         return Slot("", "too many parts")
     for count, piece in enumerate(pieces, start=1):
         if truth.same(text[: piece.end]):
-            return _claim(text[: piece.end], pieces[count:], truth)
+            return _claim(text[: piece.end], _rejoined(text, pieces[count:], truth), truth)
     return _whole(text, pieces, truth)
 
 
-def _undress(answer: str) -> str:
-    """Plain text on single spaces, without bullets, lead-in, markup and closing marks; codes in one word."""
+def _readings(answer: str) -> Iterator[str]:
+    """The text without markup, then also without what leads in to the name, then without words of confidence."""
     lines = (" ".join(line.split()) for line in plain(wording.LATEX.sub("", answer)).splitlines())
-    text = "\n".join(_without(wording.BULLET, line) for line in lines if line)
+    text = "\n".join(_without(wording.BULLET, line) for line in lines if line).strip(_MARKS)
+    yield text
     for written, meant in (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs")):
         text = text.replace(written, meant)
-    text = strip_lead_in(wording.CODE.sub(r"code:\1-\2", text).strip(_MARKS))
-    return _without(wording.CONFIDENCE, _without(wording.LEAD_IN, text)).strip(_MARKS)
+    text = strip_lead_in(wording.CODE.sub(r"code:\1-\2", text))
+    text = _without(wording.LEAD_IN, text).strip(_MARKS)
+    yield text
+    yield _without(wording.CONFIDENCE, text).strip(_MARKS)
 
 
 def _without(opening: re.Pattern[str], text: str) -> str:
@@ -98,74 +107,103 @@ def _pieces(text: str) -> list[_Piece]:
     pieces, opener, start = [], "", 0
     for found in wording.BREAK.finditer(text):
         if found.start() > start:
-            pieces.append(_Piece(opener, text[start : found.start()], found.start()))
+            pieces.append(_Piece(opener, text[start : found.start()], start, found.start()))
         opener, start = found[0].strip(" ") or opener * (found.start() == start), found.end()
     if start < len(text):
-        pieces.append(_Piece(opener, text[start:], len(text)))
+        pieces.append(_Piece(opener, text[start:], start, len(text)))
     return pieces
+
+
+def _rejoined(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[_Piece]:
+    """The same pieces, but those that together are a name ("Spastic ataxia 10, autosomal recessive") are one."""
+    while pieces:
+        first = pieces[0]
+        alias = wording.ALIAS.match(first.text)
+        start = first.start + (alias.end() if alias else 0)
+        spans = range(min(len(pieces), MAX_SPAN), 1, -1)
+        size = next((n for n in spans if truth.known(text[start : pieces[n - 1].end])), 1)
+        end = pieces[size - 1].end
+        yield _Piece(first.opener, text[first.start : end], first.start, end)
+        pieces = pieces[size:]
 
 
 def _whole(text: str, pieces: list[_Piece], truth: Truth) -> Slot:
     """Nothing at the beginning is the true disease: it must not come later, and the whole must be one name."""
     refusal = _turned(text, truth.accepted)
-    if not refusal and any(truth.same(piece.text) for piece in pieces[1:]) and not is_abbreviation(pieces[0].text):
+    if not refusal and not all(_spells(pieces[0].text, later) for later in _later(text, pieces, truth)):
         refusal = "another disease first"
     if not refusal and sum(truth.known(piece.text) for piece in pieces) > 1:
         refusal = "several diseases"
     return Slot("", refusal) if refusal else Slot(text)
 
 
-def _claim(claim: str, rest: list[_Piece], truth: Truth) -> Slot:
+def _later(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[str]:
+    """The phrases that name the true disease after the first piece."""
+    for at, first in enumerate(pieces[1:], start=1):
+        spans = (text[first.start : last.end] for last in pieces[at : at + MAX_SPAN])
+        yield from filter(truth.same, spans)
+
+
+def _claim(claim: str, rest: Iterable[_Piece], truth: Truth) -> Slot:
     """The beginning is the true disease: what the rest makes of it."""
-    refusal = _turned(claim, truth.accepted)
+    refusal = "" if truth.known(claim) else _turned(claim, truth.accepted)
     kept, explaining = claim, False
     for piece in rest:
         explaining = explaining and not piece.opener
         verdict = _verdict(piece, kept, explaining, truth)
         explaining = verdict == "explains"
         if verdict == "qualifies":
-            kept += f" ({piece.text})" if piece.opener in ("(", "[") else f" {piece.text}"
+            kept += f" ({piece.text})" if _abbreviation(piece.text) else f" {piece.text}"
         elif verdict not in ("explains", "repeats"):
             refusal = refusal or verdict
     return Slot("", refusal) if refusal else Slot(kept)
 
 
 def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
-    """ "explains" or "repeats" the claim, "qualifies" it, or the reason to refuse it."""
+    """ "explains" the claim, "repeats" it (or says nothing), "qualifies" it, or the reason to refuse it."""
     sure = wording.CONFIDENCE.match(piece.text)
     text = piece.text[sure.end() :] if sure else piece.text
     words = _words(text)
     if not words or text.startswith("code:"):
-        return "explains"
-    if truth.same(text.removeprefix("or ").removeprefix("and ")):
+        return "repeats"
+    if wording.HEADS.issuperset(words):
+        return "qualifies"
+    if truth.same(text.partition(" ")[2] if words[0] in ("or", "and") else text):
         return "repeats"
     if truth.known(f"{kept} {text}"):
         return "qualifies"
     if alias := wording.ALIAS.match(text):
         name = text[alias.end() :]
-        return "another disease" if truth.known(name) and not truth.same(name) else "repeats"
+        return "another disease" if _another(name, truth) else "repeats"
     if wording.CONTRASTS.intersection(words):
         return "hedged"
     if reason := _turned(text, truth.accepted, ("only alike",)):
         return reason
     if explaining or words[0] in wording.EXPLAINS or _evident(text, words):
         elsewhere = words[0] == "in" and _turned(text, truth.accepted, ("not the patient's",))
-        return elsewhere or ("another disease" if _other_head(text, truth) else "explains")
+        return elsewhere or ("another disease" if _names_another(text, words, truth) else "explains")
     if reason := _turned(text, truth.accepted, ("not the patient's",)):
         return reason
     if words[0] in wording.JOINS:
         names = words[0] in ("and", "plus") and any(map(names_disease, words))
-        return "another disease" if names or _other_head(text, truth) else "qualifies"
-    if is_abbreviation(text) and piece.opener in ("(", "[", ",", ";"):
-        return "qualifies" if piece.opener in ("(", "[") and not truth.known(text) else _spelled(text, kept)
-    return "another disease" if truth.known(text) or any(map(names_disease, words)) else "qualifies"
+        return "another disease" if names or _names_another(text, words, truth) else "qualifies"
+    if truth.known(text) or any(map(names_disease, words)):
+        return "another disease"
+    if _abbreviation(text) and piece.opener not in ("(", "["):
+        return "repeats" if _spells(text, kept) else "another disease"
+    return "hedged" if sure else "qualifies"
 
 
-def _spelled(abbreviation: str, name: str) -> str:
-    """ "repeats" where an abbreviation is made of the name's letters."""
+def _abbreviation(text: str) -> bool:
+    """Capitals and digits, and short: not a whole name in capitals, nor a capitalised one."""
+    return is_abbreviation(text) and not _LONG_WORD.search(text)
+
+
+def _spells(abbreviation: str, name: str) -> bool:
+    """Whether an abbreviation is made of the name's letters ("MFS" of "Marfan syndrome")."""
     letters = "".join(sign for sign in abbreviation.lower() if sign.isalpha())
     words = [word for word in analyse(name).words if word.isalpha()]
-    return "repeats" if spells(letters, words) else "another disease"
+    return _abbreviation(abbreviation) and spells(letters, words)
 
 
 def _turned(text: str, accepted: Sequence[str], reasons: Iterable[str] = tuple(wording.TURNS)) -> str:
@@ -184,17 +222,33 @@ def _evident(text: str, words: Sequence[str]) -> bool:
     return bool(wording.EVIDENCE.intersection(words) or ("variant" in words and _GENE.search(text)))
 
 
-def _other_head(text: str, truth: Truth) -> bool:
-    """Whether an explanation names another disease: "... Ehlers-Danlos syndrome", but not "this disorder"."""
+def _another(name: str, truth: Truth) -> bool:
+    """Whether the nomenclature holds both names, as different diseases; else a stated synonym is believed."""
+    return truth.known(name) and not truth.same(name) and any(map(truth.known, truth.accepted))
+
+
+def _names_another(text: str, words: Sequence[str], truth: Truth) -> bool:
+    """Whether an explanation names another disease: "... Ehlers-Danlos syndrome" (but not "this disorder"), or
+    "has achondroplasia too"."""
+    if wording.HAS_TOO.intersection(words) and any(map(names_disease, words)) and not _mentions(text, truth.same):
+        return True
     tokens = text.split()
-    for at, token in enumerate(tokens):
-        if at and token.strip(".,'\"").lower() in wording.HEADS:
-            phrases = [" ".join(tokens[start : at + 1]) for start in range(max(0, at - 5), at)]
-            if any(map(truth.same, phrases)) or tokens[at - 1].lower() in wording.GENERAL:
-                continue
-            if tokens[at - 1][0].isupper() or any(map(truth.known, phrases)):
-                return True
-    return False
+    heads = [at for at, token in enumerate(tokens) if at and token.strip(".,'\"").lower() in wording.HEADS]
+    return any(_other_head(tokens, at, truth) for at in heads)
+
+
+def _other_head(tokens: Sequence[str], at: int, truth: Truth) -> bool:
+    """Whether the phrase that ends with the head noun ``tokens[at]`` is a name, and not the true disease's."""
+    phrase = " ".join(tokens[max(0, at - MAX_SPAN) : at + 1])
+    if tokens[at - 1].lower() in wording.GENERAL or _mentions(phrase, truth.same):
+        return False
+    return tokens[at - 1][0].isupper() or _mentions(phrase, truth.known)
+
+
+def _mentions(text: str, names: Callable[[str], bool]) -> bool:
+    """Whether the last words of a text, or a few of them, are a name."""
+    tokens = text.split()
+    return any(names(" ".join(tokens[start:])) for start in range(max(0, len(tokens) - MAX_SPAN - 1), len(tokens) - 1))
 
 
 def _words(text: str) -> list[str]:

@@ -15,6 +15,10 @@ PARROTED = 0.9
 MAX_WORDS = 2000
 """Reasoning is parroted when nine in ten of its runs of 8 words stand in the prompt (its first 2,000 words)."""
 
+MAX_LETTERS = 10_000
+"""Letters beyond the blocks of Latin and Greek that are looked at in one completion."""
+
+_ELSEWHERE = re.compile(r"[^\W\d_\u0000-\u02ff\u0370-\u03ff\u1e00-\u1fff]")
 _WORD = re.compile(r"\w+")
 
 
@@ -31,7 +35,9 @@ def nothing_after(parsed: Parsed, completion: str, prompt: str) -> float:
 def one_language(parsed: Parsed, completion: str, prompt: str) -> float:
     """No letter of a script that the prompt does not use. Latin (with all its accents) and Greek are at home
     in any medical text."""
-    return float(_scripts(completion) <= _scripts(prompt))
+    home = {"", *map(_script, _ELSEWHERE.findall(prompt))}
+    letters = (found[0] for found in islice(_ELSEWHERE.finditer(completion), MAX_LETTERS))
+    return float(all(_script(letter) in home for letter in letters))
 
 
 def reasoning(parsed: Parsed, completion: str, prompt: str) -> float:
@@ -49,10 +55,6 @@ COMPONENTS: dict[str, Component] = {
     "nothing_after": nothing_after,
 }
 """Name of a part, and its function of (parsed, completion, prompt). An unknown prompt is an empty string."""
-
-
-def _scripts(text: str) -> set[str]:
-    return {script for letter in set(text) if (script := _script(letter))}
 
 
 @lru_cache(maxsize=10_000)

@@ -10,9 +10,10 @@ from typing import Literal
 
 from diagnosis_zero.errors import InputError, nearest
 from diagnosis_zero.parsing import parse, ranked
-from diagnosis_zero.rewards.accuracy import METHODS, Grade, GradeFn
+from diagnosis_zero.rewards.accuracy import METHODS, Grade, GradeFn, refused
+from diagnosis_zero.rewards.answer_slot import MAX_CHARS
 from diagnosis_zero.rewards.components import COMPONENTS
-from diagnosis_zero.types import Case, Match, Parsed, Reward, RewardFn
+from diagnosis_zero.types import Case, Parsed, Reward, RewardFn
 
 DEFAULT_WEIGHTS: dict[str, float] = {
     "accuracy": 1.0,
@@ -84,13 +85,12 @@ def _reward(
 
 def _judge(grade: GradeFn, parsed: Parsed, case: Case, top: int) -> tuple[dict[str, float], dict[str, str]]:
     """The parts that depend on the truth, and the words for them."""
-    answers = [parsed.answer] if top == 1 else ranked(parsed.answer or "")
     if not parsed.answer:
-        grades = [Grade(Match(0, 0.0, "no answer"), "no answer")]
-    elif len(answers) > top:
-        grades = [Grade(Match(0, 0.0, "answer: too many"), "too many")]
+        grades = [refused("no answer")]
+    elif top == 1:
+        grades = [grade(parsed.answer, case)]
     else:
-        grades = [grade(answer, case) for answer in answers]
+        grades = _grade_list(grade, parsed.answer, case, top)
     accuracy, hypernym = (_reciprocal_rank(grades, label) for label in (2, 1))
     parts = {
         "accuracy": accuracy,
@@ -100,6 +100,13 @@ def _judge(grade: GradeFn, parsed: Parsed, case: Case, top: int) -> tuple[dict[s
     }
     best = max(grades, key=lambda one: (one.match.label, one.match.score))
     return parts, _notes(best)
+
+
+def _grade_list(grade: GradeFn, answer: str, case: Case, top: int) -> list[Grade]:
+    if len(answer) > top * MAX_CHARS:
+        return [refused("too long")]
+    items = ranked(answer)
+    return [grade(item, case) for item in items] if 0 < len(items) <= top else [refused("not one to five items")]
 
 
 def _reciprocal_rank(grades: list[Grade], label: int) -> float:

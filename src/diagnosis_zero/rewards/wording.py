@@ -17,8 +17,8 @@ TURNS: dict[str, frozenset[str]] = {
     "hedged": _words(
         "or vs versus either rather instead alternatively alternative alternatives differential differentials ddx "
         "ruled rule cannot perhaps maybe consider but although though however while unless else other another "
-        "could might may both overlap overlapping coexisting coexistent concurrent concomitant unclear undetermined "
-        "unknown uncertain"
+        "could might may both opposed overlap overlapping coexisting coexistent concurrent concomitant unclear "
+        "undetermined unknown uncertain"
     ),
     "not the patient's": _words(
         "carrier carriers family relative relatives mother father sister brother sibling siblings parent parents "
@@ -39,8 +39,8 @@ JOINS = _words("and plus with due caused secondary without")
 """Begin what may belong to a name ("with or without seizures", "due to TUBA1A mutation")."""
 
 CONFIDENCE = re.compile(
-    r"(?:(?:most|highly|very|quite|high|moderate|low|definite(?:ly)?|likely|probabl[ey]|possibl[ey]|presumed|"
-    r"presumptive|presumably|suspected|certain|confidence|probability|certainty|diagnosis)\b ?)++",
+    r"(?:(?:(?:most|highly|very|quite|high|moderate|low) )?(?:definite(?:ly)?|likely|probabl[ey]|possibl[ey]|"
+    r"presumed|presumptive|presumably|suspected|certain|confidence|probability|certainty)\b ?)++",
     re.IGNORECASE,
 )
 
@@ -82,6 +82,9 @@ EVIDENCE = _words(
 HEADS = _words("syndrome syndromes disease diseases disorder disorders")
 GENERAL = _words("the this that these a an any genetic rare inherited same underlying hereditary my his her")
 """Before a head noun, these speak of the disease in question ("this disorder")."""
+
+HAS_TOO = _words("has have had also too additionally")
+"""With a disease word, these give the patient a second disease."""
 
 CODE = re.compile(
     r"\b(orpha(?:net|code)?|o?mim|icd(?:-?1[01]|-?9)?(?:-cm)?|doid|mondo|umls|gard|mesh|snomed(?: ct)?)"
