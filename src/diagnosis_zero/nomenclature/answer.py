@@ -42,6 +42,8 @@ _TAKES_BACK = vocabulary.word_set(
     "not no nor neither excluded exclude excluding unlikely ruled rule against versus vs or rather instead "
     "alternatively differential without never denied denies denying negative mimic mimicking resembling"
 )
+_DENIES = vocabulary.word_set("excluded exclude excluding unlikely ruled versus vs instead differential")
+"""Those that deny or hedge wherever they stand; "no" and "without" in a description speak of something else."""
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -61,6 +63,15 @@ def views(text: str) -> tuple[str, ...]:
 def reference_views(name: str) -> tuple[str, ...]:
     """Readings of an accepted name: the whole, and without its bracketed abbreviation."""
     return (name, *unbracket(name))
+
+
+def takes_back(text: str, reference: str) -> bool:
+    """Whether a text denies what it names, or names one thing "or" another, in words the reference does not hold.
+    Behind the name ("with no metastasis", "with ulcers or erosions") only plain denials count."""
+    lower = text.lower()
+    end = min((at for phrase in _DESCRIBES if (at := lower.find(phrase)) > 3), default=len(lower))
+    said = _DENIES.intersection(_WORD.findall(lower)) | _TAKES_BACK.intersection(_WORD.findall(lower[:end]))
+    return bool(said.difference(_WORD.findall(reference.lower())))
 
 
 def strip_lead_in(text: str) -> str:
@@ -84,34 +95,30 @@ def before_explanation(text: str) -> str | None:
     return text[:at].rstrip(" ,.;:-")
 
 
-_DESCRIBES = (" with ", " presenting ", " complicated by ", " manifesting ", " involving ", " affecting ", " and ")
-_CAUSES = (" due to ", " caused by ", " secondary to ", " from ")
+_DESCRIBES = (
+    " with ", " presenting ", " complicated by ", " manifesting ", " involving ", " affecting ", " and ", " of the ",
+    " due to ", " caused by ", " secondary to ", " (", " [", " in the ", ", ",
+)  # fmt: skip
 _MUTATION = frozenset(("mutation", "mutations", "variant", "variants", "gene", "pathogenic", "heterozygous"))
+_KINDS = frozenset(("number", "letter", "locus", "inheritance", "onset", "copy number", "negation"))
 
 
-def head_and_rest(text: str) -> list[tuple[str, str]]:
-    """A name and the description behind it ("... with aortic dilatation", "... due to a FBN1 mutation"), where
-    the description does not say which kind of the disease it is. The earliest cut only."""
+def head_and_rest(text: str) -> tuple[str, str] | None:
+    """A name and the description behind it ("... with aortic dilatation", "... due to a FBN1 mutation"), cut at
+    the earliest place; None where the description says which kind of the disease it is, or takes it back."""
     start = strip_lead_in(text[:MAX_CHARS])
     lower = start.lower()
-    cuts = [(at, phrase) for phrase in (*_DESCRIBES, *_CAUSES) if (at := lower.find(phrase)) > 3]
+    cuts = [(at, phrase) for phrase in _DESCRIBES if (at := lower.find(phrase)) > 3]
     if not cuts:
-        return []
+        return None
     at, phrase = min(cuts)
-    head, rest = start[:at], start[at + len(phrase) :]
-    words = _WORD.findall(rest.lower())
-    if _TAKES_BACK.intersection(words):
-        return []
-    of_a_gene = bool(_MUTATION.intersection(words))
-    if phrase in _CAUSES and not of_a_gene:
-        return []
-    said = {guards.axis(word) for word in analyse(rest).words}
-    if said & _KINDS and not of_a_gene:
-        return []
-    return [(head, rest)]
-
-
-_KINDS = frozenset(("number", "letter", "locus", "inheritance", "onset", "copy number", "negation"))
+    head, rest = start[:at], start[at + len(phrase) :].strip(" .)]")
+    if _TAKES_BACK.intersection(_WORD.findall(rest.lower())):
+        return None
+    of_a_gene = bool(_MUTATION.intersection(_WORD.findall(rest.lower())))
+    if not of_a_gene and _KINDS.intersection(guards.axis(word) for word in analyse(rest).words):
+        return None
+    return head, rest
 
 
 def names_disease(word: str) -> bool:

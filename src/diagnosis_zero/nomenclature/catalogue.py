@@ -25,6 +25,7 @@ from diagnosis_zero.nomenclature.lexicon import Phrase
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION
 
+MANY_DISEASES = 10_000
 _CACHE_LIMIT = 200_000
 """Found names kept in memory; past that the cache starts anew."""
 
@@ -87,6 +88,7 @@ class Catalogue:
         self._found: dict[str, Found] = {}
         self._entries: dict[int, Entry] = {}
         self._words: dict[str, int] = {}
+        self._comprehensive: bool | None = None
         self._equivalent: frozenset[tuple[Phrase, Phrase]] | None = None
 
     @classmethod
@@ -207,6 +209,16 @@ class Catalogue:
             pairs = {(tuple(one.split()), tuple(other.split())) for one, other in rows}
             self._equivalent = vocabulary.EQUIVALENT | pairs | {(other, one) for one, other in pairs}
         return (left, right) in self._equivalent
+
+    @property
+    def comprehensive(self) -> bool:
+        """Whether the catalogue holds so many diseases and synonyms that a name it lacks is hardly a disease's
+        name, but a sentence about one."""
+        if self._comprehensive is None:
+            counts = self.meta()
+            enough = counts["diseases"] >= MANY_DISEASES and counts["names"] >= 2 * counts["diseases"]
+            self._comprehensive = enough
+        return self._comprehensive
 
     def meta(self) -> dict[str, Any]:
         """What the file says of itself: sources, versions, counts."""

@@ -15,6 +15,7 @@ from diagnosis_zero.nomenclature.answer import head_and_rest, views
 from diagnosis_zero.nomenclature.catalogue import Catalogue, Entry, Found, meant_by
 from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
 from diagnosis_zero.nomenclature.facts import authority, rank
+from diagnosis_zero.nomenclature.freetext import same_content
 from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.reference import Reference
@@ -50,10 +51,10 @@ def match(
         found = catalogue.find(prediction)
         if found and (verdict := _by_meaning(found, whole, truth, catalogue)):
             return verdict
-    return _by_reading(prediction, truth, catalogue)
+    return _by_reading(prediction, references, truth, catalogue)
 
 
-def _by_reading(prediction: str, truth: Reference, catalogue: Catalogue | None) -> Match:
+def _by_reading(prediction: str, references: Sequence[str], truth: Reference, catalogue: Catalogue | None) -> Match:
     """Judge every reading of the text: what it means, then how it is worded."""
     readings = [(view, analyse(view)) for view in views(prediction)]
     if any(name.literal in truth.keys or name.canonical in truth.keys for _, name in readings):
@@ -74,7 +75,16 @@ def _by_reading(prediction: str, truth: Reference, catalogue: Catalogue | None) 
         return Match(1, HYPERNYM_SCORE, f"hypernym: {parent.rule}")
     if catalogue is not None and not known and (verdict := _by_head(prediction, truth, catalogue)):
         return verdict
+    if catalogue is not None and not truth.entries and catalogue.comprehensive:
+        return _by_content(prediction, references, catalogue, known)
     return Match(0, min(closest.score, 0.49), closest.rule, *_shown(known.entries, catalogue))
+
+
+def _by_content(prediction: str, references: Sequence[str], catalogue: Catalogue, known: Found) -> Match:
+    """For references that no nomenclature numbers: sentences of a case report."""
+    verdicts = [same_content(prediction, reference, catalogue) for reference in references]
+    same, score, rule = max(verdicts, default=(False, 0.0, "no reference"))
+    return Match(2 if same else 0, score if same else min(score, 0.49), rule, *_shown(known.entries, catalogue))
 
 
 def _by_meaning(found: Found, name: Name, truth: Reference, catalogue: Catalogue) -> Match | None:
@@ -127,16 +137,17 @@ def _closest(names: Iterable[Name], accepted: Iterable[Name], lexicon: Lexicon) 
 
 
 def _by_head(prediction: str, truth: Reference, catalogue: Catalogue) -> Match | None:
-    """ "Marfan syndrome with aortic dilatation" names Marfan syndrome, unless the rest names another disease or
+    """Judge "Marfan syndrome with aortic dilatation" as Marfan syndrome, unless the rest names another disease or
     says what kind it is."""
-    for head, rest in head_and_rest(prediction):
-        found = catalogue.find(head)
-        if not found or catalogue.find(rest):
-            return None
-        verdict = _by_meaning(found, analyse(head), truth, catalogue)
-        if verdict and verdict.label == 2:
-            return replace(verdict, score=0.9, rule="name before its description")
-    return None
+    parts = head_and_rest(prediction)
+    if parts is None:
+        return None
+    head, rest = parts
+    found, other = catalogue.find(head), catalogue.find(rest)
+    if not found or (other and not other.entries & truth.entries):
+        return None
+    verdict = _by_meaning(found, analyse(head), truth, catalogue)
+    return replace(verdict, score=0.9, rule="name before its description") if verdict and verdict.label == 2 else None
 
 
 def _same(comparison: Comparison, truth: Reference, catalogue: Catalogue | None) -> Match:
