@@ -109,7 +109,7 @@ def test_probabilities_of_all_records_sum_to_one(fewest: int, most: int) -> None
 
 
 def test_sampled_frequencies_agree_with_the_probabilities() -> None:
-    world, n = tiny_world(), 20_000
+    world, n = tiny_world(), 12_000
     counts: Counter[tuple[object, ...]] = Counter()
     for case in generate(world, n, seed=5):
         counts[_key(case)] += 1
@@ -186,6 +186,29 @@ def test_a_record_of_another_world_is_refused() -> None:
     world = tiny_world()
     with pytest.raises(InputError, match="not of the world"):
         log_probabilities(world, record(world, ("T:99",), (), None, "MALE"))
+
+
+def test_a_disease_of_one_sex_has_patients_of_that_sex() -> None:
+    terms = [Term(f"M:{n}", f"Finding {n}", parents=(MALE,)) for n in range(4)]
+    hpo = Hpo({**tiny_hpo().terms, **{term.id: term for term in terms}}, {}, "tiny")
+    disease = Profile("D:3", "Third disease", {term.id: 0.9 for term in terms} | {"T:1": 0.5}, {}, 0.5)
+    world = assemble(
+        [*tiny_world().diseases, disease], hpo, name="tiny", findings=2, noise=0.3, excluded=0.8, phrasings=1,
+        fewest=0, most=5, onset={name: 1 / len(AGES) for name in AGES},
+    )  # fmt: skip
+    assert np.exp(world.log_sex[2]) == pytest.approx([0.98, 0.02])
+    assert np.exp(world.log_sex[1]) == pytest.approx([0.5, 0.5])
+
+
+def test_bounds_that_no_patient_meets_are_an_input_error() -> None:
+    with pytest.raises(InputError, match="too seldom"):
+        build_world(diseases=20, seed=0, findings=6, fewest=30, most=40)
+
+
+def test_a_record_that_no_disease_allows_has_no_posterior() -> None:
+    world = tiny_world()
+    with pytest.raises(InputError, match="impossible"):
+        posterior(world, record(world, ("T:4",), (), None, "FEMALE"))
 
 
 def test_the_same_seed_gives_the_same_world_and_another_another() -> None:

@@ -109,13 +109,13 @@ def _read_archive(path: Path, packets: Sequence[PacketFile]) -> Iterator[Case | 
 
 def parse(raw: bytes, where: str) -> Case | Rejected:
     """One packet as a case, or why it is none."""
-    text = raw[:LARGEST].decode("utf-8", errors="replace")
     try:
         if len(raw) > LARGEST:
             raise _Unfit("too_large", f"more than {LARGEST >> 20} MB, which no single patient needs")
         return _case(_packet(raw), where)
     except _Unfit as unfit:
-        return Rejected(where, None, unfit.reason, unfit.message, text if len(raw) <= LARGEST else "")
+        text = raw.decode("utf-8", errors="replace") if len(raw) <= LARGEST else ""
+        return Rejected(where, None, unfit.reason, unfit.message, text)
 
 
 class _Unfit(Exception):  # noqa: N818 - no error of the program: the packet is not a case

@@ -5,7 +5,8 @@ sex it strikes. The world defines how a patient's record comes about, so that P(
 exact, and with it the best accuracy that any reader of the records can reach. The process, for one
 patient of disease d:
 
-1. Sex: male with d's share of male patients.
+1. Sex: male with d's share of male patients; ``ONE_SEX`` of the patients have the sex that d's findings are of, where
+   the other cannot have half of them.
 2. Age at onset, where d's is annotated: with probability ``ANNOTATED_ONSET`` from d's onset classes, else
    from the average of all annotated diseases; within a class every age of ``AGES`` is alike. A disease
    without annotated onset has records without an age.
@@ -46,6 +47,7 @@ MOST_REPORTED, MOST_ASKED = 0.95, 0.5
 ROOM = 1.5
 """A disease takes part when the frequencies on its list add up to this many times ``findings``."""
 
+ONE_SEX, LEAST_ACCEPTED = 0.98, 1e-3
 LONGEST_NAME = 8
 """Words in the name of a disease that takes part: an answer, and no description of the whole syndrome."""
 
@@ -109,6 +111,7 @@ def build_world(
     """
     chosen = choose(load_profiles(source), diseases, seed, findings)
     name = f"hpo-{load_hpo().version}-{source}-{diseases}-seed{seed}-f{findings:g}-n{noise:g}-x{excluded:g}"
+    name += f"-{fewest}to{most}-p{phrasings}"
     return assemble(
         chosen, load_hpo(), name=name, findings=findings, noise=noise, excluded=excluded,
         phrasings=phrasings, fewest=fewest, most=most, onset=average_onset(load_profiles("OMIM")),
@@ -158,7 +161,8 @@ def assemble(
     possible_SV = np.array([[possible(hpo, term, sex) for term in terms] for sex in SEXES])
     having_V = (frequency_DV > 0).sum(axis=0)
     asked_V = np.minimum(MOST_ASKED, excluded * having_V / having_V.sum())
-    reported_DS = np.minimum(MOST_REPORTED, findings / (frequency_DV @ possible_SV.T))
+    expected_DS = frequency_DV @ possible_SV.T
+    reported_DS = np.minimum(MOST_REPORTED, findings / np.maximum(expected_DS, findings))
     others_DS = (frequency_DV == 0).astype(float) @ possible_SV.T
     coincidence_DS = np.minimum(MOST_ASKED, noise / np.maximum(others_DS, 1))
     log_rest_DS, log_accept_DS = np.zeros((2, len(diseases), len(SEXES)))
@@ -167,7 +171,8 @@ def assemble(
         counts = count_distribution(seen[frequency_DV[d] > 0], int(others_DS[d, s]), coincidence_DS[d, s], most)
         log_rest_DS[d, s] = np.log1p(-seen - denied).sum()
         log_accept_DS[d, s] = np.log(counts[fewest:].sum())
-    male_D = np.array([profile.male for profile in diseases])
+    male_D = _male_share(diseases, expected_DS / frequency_DV.sum(axis=1, keepdims=True))
+    _check_counts(np.exp(log_accept_DS), fewest, most)
     ages, log_age_DA = _log_ages(diseases, onset)
     return World(
         name=name,
@@ -192,6 +197,19 @@ def assemble(
     )
 
 
+def _male_share(diseases: Sequence[Profile], possible_DS: Floats) -> Floats:
+    """The annotated shares, but where a sex can have less than half of the list, nearly all are of the other."""
+    male_D = np.array([profile.male for profile in diseases])
+    male_D = np.where(possible_DS[:, 0] < 0.5, 1 - ONE_SEX, male_D)
+    return np.where(possible_DS[:, 1] < 0.5, ONE_SEX, male_D)
+
+
+def _check_counts(accepted_DS: Floats, fewest: int, most: int) -> None:
+    if accepted_DS.min() < LEAST_ACCEPTED:
+        what = f"between {fewest} and {most} findings are too seldom reported ({accepted_DS.min():.1g} of the patients)"
+        raise InputError(what, mend="Widen fewest and most, or bring findings between them.")
+
+
 def states(world: World, disease: int, sex: int) -> tuple[Floats, Floats]:
     """For each term of the vocabulary, P(reported as present) and P(reported as absent), shape (V,) each."""
     reported, coincidence = world.reported[disease, sex], world.coincidence[disease, sex]
@@ -208,9 +226,8 @@ def _states(
 
 
 def count_distribution(chances: Floats, others: int, chance: float, most: int) -> Floats:
-    """P(k events happen) for k = 0..most, shape (most + 1,), of independent events: one for each of
-    ``chances`` (Poisson-binomial, one event added after the other) and ``others`` that all have the one
-    ``chance``."""
+    """P(k events happen) for k = 0..most, shape (most + 1,), of independent events: one for each of ``chances``
+    (Poisson-binomial, one event added after the other) and ``others`` that all have the one ``chance``."""
     counts = np.zeros(most + 1)
     counts[0] = 1.0
     for one in chances:
@@ -253,9 +270,14 @@ def log_probability(world: World, disease_id: str, case: Case) -> float:
 
 
 def posterior(world: World, case: Case) -> Floats:
-    """P(disease | findings, excluded findings, age, sex), every disease being equally frequent; shape
-    (D,)."""
+    """P(disease | findings, excluded findings, age, sex), every disease being equally frequent; shape (D,).
+
+    Raises:
+        InputError: no disease of this world could have this record.
+    """
     logs = log_probabilities(world, case)
+    if np.isneginf(logs).all():
+        raise InputError(f"case {case.id!r} is impossible in the world {world.name!r}")
     weights = np.exp(logs - logs.max())
     shares: Floats = weights / weights.sum()
     return shares
