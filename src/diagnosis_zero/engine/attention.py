@@ -24,7 +24,9 @@ from transformers import AttentionInterface
 from diagnosis_zero.engine.layout import GroupSpan
 
 NAME = "shared_prompt"
-Piece = tuple[Tensor, Tensor]  # output [B, H, T, D], log-sum-exp [B, H, T]
+Qkv = tuple[Tensor, Tensor, Tensor]
+Piece = tuple[Tensor, Tensor]
+"""Output [B, H, T, D] and log-sum-exp [B, H, T]."""
 
 
 class Layout(Protocol):
@@ -83,7 +85,7 @@ class GroupLayout:
             self.kept[layer] = (k, v)
         if q.is_cuda:
             return self._flex(q, k, v, scale)
-        out: Tensor = _PiecewiseAttention.apply(q, k, v, self.spans, scale)
+        out: Tensor = _PiecewiseAttention.apply(q, k, v, self.spans, scale)  # type: ignore[no-untyped-call]
         return out
 
     def _flex(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -126,8 +128,11 @@ class _PiecewiseAttention(torch.autograd.Function):
         out = torch.empty_like(q, memory_format=torch.contiguous_format)
         lse = q.new_empty(q.shape[:3], dtype=torch.float32)
         for span in spans:
-            _forward_prompt(q, k, v, out, lse, span, scale)
-            _forward_completions(q, k, v, out, lse, span, scale)
+            prompt = slice(span.start, span.body)
+            out[:, :, prompt], lse[:, :, prompt] = _flash((q, k, v), prompt, prompt, True, scale)
+            if span.body < span.end:
+                body = slice(span.body, span.end)
+                out[:, :, body], lse[:, :, body] = _completions((q, k, v), span, scale)
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.spans, ctx.scale = spans, scale
         return out
@@ -135,25 +140,38 @@ class _PiecewiseAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, lse = ctx.saved_tensors
-        dout = grads[0].contiguous()
-        dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        given = _Backward(grads[0].contiguous(), (q, k, v), (out, lse), ctx.scale)
+        total = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for span in ctx.spans:
-            _backward_prompt(dout, q, k, v, out, lse, dq, dk, dv, span, ctx.scale)
-            _backward_completions(dout, q, k, v, out, lse, dq, dk, dv, span, ctx.scale)
-        return dq, dk, dv, None, None
+            prompt, body = slice(span.start, span.body), slice(span.body, span.end)
+            given.add(total, prompt, prompt, causal=True)
+            if span.body < span.end:
+                given.add(total, body, prompt, causal=False)
+                given.add_own(total, span)
+        return *total, None, None
 
 
-def _flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> Piece:
-    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
+def _flash(qkv: Qkv, at: slice, keys: slice, causal: bool, scale: float) -> Piece:
+    """The queries of positions ``at`` against the keys of positions ``keys``."""
+    q, k, v = qkv
+    return _flash_rows((q[:, :, at], k[:, :, keys], v[:, :, keys]), causal, scale)
+
+
+def _flash_rows(qkv: Qkv, causal: bool, scale: float) -> Piece:
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*qkv, 0.0, causal, scale=scale)
     return out, lse
 
 
-def _flash_backward(
-    dout: Tensor, q: Tensor, k: Tensor, v: Tensor, piece: Piece, causal: bool, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    op = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-    grads: tuple[Tensor, Tensor, Tensor] = op(dout, q, k, v, *piece, 0.0, causal, scale=scale)
-    return grads
+def _completions(qkv: Qkv, span: GroupSpan, scale: float) -> Piece:
+    """Completion tokens against their prompt (all at once) and against their own (in runs of equal length)."""
+    shared = _flash(qkv, slice(span.body, span.end), slice(span.start, span.body), False, scale)
+    own = torch.empty_like(shared[0]), torch.empty_like(shared[1])
+    for run in _runs(span):
+        q, k, v = (run.rows(x) for x in qkv)
+        out, lse = _flash_rows((q, k, v), True, scale)
+        at = slice(run.start - span.body, run.stop - span.body)
+        own[0][:, :, at], own[1][:, :, at] = _unrows(out), _unrows(lse)
+    return merge(shared, own)
 
 
 def merge(a: Piece, b: Piece) -> Piece:
@@ -163,94 +181,64 @@ def merge(a: Piece, b: Piece) -> Piece:
     return a[0] * weight_a + b[0] * weight_b, lse
 
 
-def _forward_prompt(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, span: GroupSpan, scale: float) -> None:
-    at = slice(span.start, span.body)
-    out[:, :, at], lse[:, :, at] = _flash(q[:, :, at], k[:, :, at], v[:, :, at], True, scale)
+@dataclass(frozen=True, slots=True)
+class _Backward:
+    """What every piece of the backward pass is given: the whole row's gradient, inputs and merged outputs."""
+
+    dout: Tensor
+    qkv: Qkv
+    merged: Piece
+    scale: float
+
+    def add(self, total: Qkv, at: slice, keys: slice, *, causal: bool) -> None:
+        """Add the gradients of the queries ``at`` against ``keys``."""
+        (q, k, v), (out, lse) = self.qkv, self.merged
+        inputs = self.dout[:, :, at], q[:, :, at], k[:, :, keys], v[:, :, keys], out[:, :, at], lse[:, :, at]
+        for grad, fresh, where in zip(total, self._kernel(inputs, causal), (at, keys, keys), strict=True):
+            grad[:, :, where] += fresh
+
+    def add_own(self, total: Qkv, span: GroupSpan) -> None:
+        """Add the gradients of every completion against its own tokens."""
+        out, lse = self.merged
+        for run in _runs(span):
+            inputs = *(run.rows(x) for x in (self.dout, *self.qkv, out)), run.rows(lse[..., None])[..., 0]
+            for grad, fresh in zip(total, self._kernel(inputs, True), strict=True):
+                grad[:, :, run.start : run.stop] += _unrows(fresh)
+
+    def _kernel(self, inputs: tuple[Tensor, ...], causal: bool) -> Qkv:
+        op = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+        grads: Qkv = op(*inputs, 0.0, causal, scale=self.scale)
+        return grads
 
 
-def _forward_completions(
-    q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, span: GroupSpan, scale: float
-) -> None:
-    body = slice(span.body, span.end)
-    if body.start == body.stop:
-        return
-    prompt = slice(span.start, span.body)
-    shared = _flash(q[:, :, body], k[:, :, prompt], v[:, :, prompt], False, scale)
-    own = torch.empty_like(shared[0]), torch.empty_like(shared[1])
-    for local, count, width in _runs(span):
-        block = slice(body.start + local.start, body.start + local.stop)
-        piece = _flash(*(_rows(x[:, :, block], count, width) for x in (q, k, v)), True, scale)
-        own[0][:, :, local], own[1][:, :, local] = _unrows(piece[0]), _unrows(piece[1])
-    out[:, :, body], lse[:, :, body] = merge(shared, own)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Neighbouring completions of equal length, ``count`` of ``width`` tokens from ``start``."""
+
+    start: int
+    count: int
+    width: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.count * self.width
+
+    def rows(self, x: Tensor) -> Tensor:
+        """[1, H, T, D] as [count, H, width, D]."""
+        own = x[0, :, self.start : self.stop]
+        return own.view(own.shape[0], self.count, self.width, own.shape[2]).transpose(0, 1)
 
 
-def _backward_prompt(
-    dout: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    dq: Tensor,
-    dk: Tensor,
-    dv: Tensor,
-    span: GroupSpan,
-    scale: float,
-) -> None:
-    at = slice(span.start, span.body)
-    piece = out[:, :, at], lse[:, :, at]
-    grads = _flash_backward(dout[:, :, at], q[:, :, at], k[:, :, at], v[:, :, at], piece, True, scale)
-    for total, grad in zip((dq, dk, dv), grads, strict=True):
-        total[:, :, at] += grad
-
-
-def _backward_completions(
-    dout: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    dq: Tensor,
-    dk: Tensor,
-    dv: Tensor,
-    span: GroupSpan,
-    scale: float,
-) -> None:
-    body, prompt = slice(span.body, span.end), slice(span.start, span.body)
-    if body.start == body.stop:
-        return
-    piece = out[:, :, body], lse[:, :, body]
-    shared = _flash_backward(dout[:, :, body], q[:, :, body], k[:, :, prompt], v[:, :, prompt], piece, False, scale)
-    dq[:, :, body] += shared[0]
-    dk[:, :, prompt] += shared[1]
-    dv[:, :, prompt] += shared[2]
-    for local, count, width in _runs(span):
-        block = slice(body.start + local.start, body.start + local.stop)
-        tensors = [_rows(x[:, :, block], count, width) for x in (dout, q, k, v, out)]
-        own_lse = _rows(lse[:, :, block, None], count, width)[..., 0]
-        grads = _flash_backward(*tensors[:4], (tensors[4], own_lse), True, scale)
-        for total, grad in zip((dq, dk, dv), grads, strict=True):
-            total[:, :, block] += _unrows(grad)
-
-
-def _runs(span: GroupSpan) -> list[tuple[slice, int, int]]:
-    """Neighbouring completions of equal length: (slice within the body, how many, their length)."""
-    runs: list[tuple[slice, int, int]] = []
-    at = 0
+def _runs(span: GroupSpan) -> list[_Run]:
+    runs: list[_Run] = []
+    at = span.body
     for width in span.completions:
-        if width and runs and runs[-1][2] == width:
-            run, count, _ = runs[-1]
-            runs[-1] = (slice(run.start, run.stop + width), count + 1, width)
+        if width and runs and runs[-1].width == width:
+            runs[-1] = _Run(runs[-1].start, runs[-1].count + 1, width)
         elif width:
-            runs.append((slice(at, at + width), 1, width))
+            runs.append(_Run(at, 1, width))
         at += width
     return runs
-
-
-def _rows(x: Tensor, count: int, width: int) -> Tensor:
-    """[1, H, count * width, D] as [count, H, width, D]."""
-    return x[0].unflatten(1, (count, width)).transpose(0, 1)
 
 
 def _unrows(x: Tensor) -> Tensor:

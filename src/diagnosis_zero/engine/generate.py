@@ -1,4 +1,4 @@
-"""Generate groups of completions: one prefill a prompt, rows that leave when finished, prompts that take their place."""
+"""Generate groups: one prefill a prompt, rows that leave when finished, waiting prompts that take their place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diagnosis_zero.engine.layout import pack
 from diagnosis_zero.engine.logprobs import head_weight
 from diagnosis_zero.engine.model import Policy, load
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.types import Chat, Completion, SamplingParams
+from diagnosis_zero.types import Chat, Completion, Finish, SamplingParams
 
 MAX_ROWS = 256
 """Completions decoded at once; a step with more of them refills as rows finish."""
@@ -215,7 +215,7 @@ class _Decoding:
         if not (ended or len(written.tokens) >= self.params.max_tokens or self._at_stop_string(written)):
             return None
         text = self.policy.tokenizer.decode(written.tokens, skip_special_tokens=True)
-        finish = "stop" if ended or self._at_stop_string(written) else "length"
+        finish: Finish = "stop" if ended or self._at_stop_string(written) else "length"
         return Completion(text, finish, tuple(written.tokens), tuple(written.logprobs))
 
     def _at_stop_string(self, written: _Written) -> bool:

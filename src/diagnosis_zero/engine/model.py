@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from diagnosis_zero.engine import attention
 from diagnosis_zero.errors import InputError
@@ -39,6 +40,9 @@ class Policy:
         configured = getattr(self.model.generation_config, "eos_token_id", None)
         many = configured if isinstance(configured, list) else [configured]
         return frozenset(i for i in (*many, self.tokenizer.eos_token_id) if i is not None)
+
+
+transformers_logging.disable_progress_bar()  # a run shows its own progress
 
 
 def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_remote_code: bool = False) -> Policy:

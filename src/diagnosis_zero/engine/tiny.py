@@ -39,6 +39,7 @@ def build(
         num_key_value_heads=max(1, heads // 2),
         max_position_embeddings=window,
         tie_word_embeddings=True,
+        initializer_range=0.05,  # measured: a model this small learns about twice as fast as from the usual 0.02
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -31,9 +31,7 @@ def _by_std(rewards_G: FloatArray) -> FloatArray:
 NORMALISE: dict[str, Callable[[FloatArray], FloatArray]] = {"std": _by_std, "mean": _by_mean}
 
 
-def advantages(
-    rewards_G: ArrayLike, *, normalise: str = "std", kept_G: Sequence[bool] | None = None
-) -> FloatArray:
+def advantages(rewards_G: ArrayLike, *, normalise: str = "std", kept_G: Sequence[bool] | None = None) -> FloatArray:
     """Advantages [G] of the completions of one prompt.
 
     ``normalise``: ``std`` (GRPO) or ``mean`` (Dr. GRPO). ``kept_G`` False leaves a completion out: its

@@ -132,9 +132,7 @@ OBJECTIVES: dict[str, Surrogate] = {
 }
 
 
-def _clipped_surrogate(
-    ratio_T: Tensor, advantages_T: Tensor, settings: LossSettings
-) -> tuple[Tensor, Tensor]:
+def _clipped_surrogate(ratio_T: Tensor, advantages_T: Tensor, settings: LossSettings) -> tuple[Tensor, Tensor]:
     """``-min(ratio * A, clip(ratio) * A)``; with dual clip no more than ``-dual_clip * A`` where A < 0."""
     plain_T = -advantages_T * ratio_T
     bounded_T = -advantages_T * ratio_T.clamp(1 - settings.clip_low, 1 + settings.clip_high)

@@ -1,0 +1,298 @@
+"""The training loop: rollout, update, look, keep. Read this first.
+
+    cases of the step -> rollout -> reward -> advantages -> update -> metrics, rollouts, validation -> checkpoint
+
+A step is a function of the recipe, the step's number and the state of the checkpoint before it: the order of the cases
+and every random draw are counted, not carried. A resumed run therefore gives the same numbers (on the CPU with the same
+number of threads, to the last bit).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diagnosis_zero import config, prompts, records
+from diagnosis_zero.config import Recipe
+from diagnosis_zero.engine import model as models
+from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.train import checkpoint, observe, start
+from diagnosis_zero.train.batch import Credit
+from diagnosis_zero.train.loss import LossSettings
+from diagnosis_zero.train.metrics import MetricsLog, best_step, series
+from diagnosis_zero.train.optimizer import MasterAdamW
+from diagnosis_zero.train.rollout import cases_of_step, rollout
+from diagnosis_zero.train.step import UpdateSettings, update
+from diagnosis_zero.train.view import View
+from diagnosis_zero.types import Case, RewardFn, SamplingParams
+
+STEP_SEEDS = 1_000_003
+"""Sampling seeds of different runs' steps do not meet: seed = run.seed * STEP_SEEDS + step."""
+
+Evaluate = Callable[[Policy, int, list[Case]], None]
+"""Called with the policy before the first and after the last step, and the test cases."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Everything that lives as long as the run."""
+
+    recipe: Recipe
+    folder: Path
+    splits: start.Splits
+    policy: Policy
+    reference: Any
+    optimizer: MasterAdamW
+    reward: RewardFn
+    template: str
+    think_opened: bool
+    log: MetricsLog
+    view: View
+
+
+def train(
+    recipe: Recipe,
+    reward: RewardFn,
+    evaluate: Evaluate,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    view: View | None = None,
+) -> Path:
+    """Run a recipe to its end (or to Ctrl-C, which finishes the step and saves); the run's folder.
+
+    Raises:
+        InputError: the folder is taken, there is nothing to resume, or the recipe is no longer the run's.
+    """
+    view = view or View()
+    folder = recipe.run.folder
+    _open_folder(recipe, folder, resume, force)
+    cases = start.splits(recipe, folder)
+    view.say(f"cases: {len(cases.train)} to train, {len(cases.val)} to validate, {len(cases.test)} to test")
+    latest = checkpoint.latest(folder, view.say) if resume else None
+    done = 0 if latest is None else _step_of(latest)
+    checkpoint.cut_after(folder, done if latest else -1)
+    with MetricsLog(folder, recipe.run.sinks) as log:
+        run = _begin(recipe, folder, cases, latest, reward, log, view)
+        if done == 0:
+            if not series(log.rows, "val/accuracy"):
+                _look(run, 0)
+            evaluate(run.policy, 0, cases.test)
+        final = _steps(run, done, config.total_steps(recipe, len(cases.train)))
+        if final is not None:
+            evaluate(run.policy, final, cases.test)
+    return folder
+
+
+def _steps(run: _Run, done: int, total: int) -> int | None:
+    """Every step after ``done``; the last one, or None where a signal asked to stop."""
+    settings = _update_settings(run.recipe)
+    run.view.begin(done)
+    try:
+        with _stop_requested() as stop:
+            for step in range(done + 1, total + 1):
+                _step(run, step, total, settings)
+                last = step == total
+                if last or stop() or step % run.recipe.eval.every == 0:
+                    _look(run, step)
+                if last or stop() or step % run.recipe.checkpoint.every == 0:
+                    _save(run, step)
+                if stop() and not last:
+                    run.view.say(f"stopped after step {step}, saved: go on with --resume")
+                    return None
+    finally:
+        run.view.end()
+    return total
+
+
+def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> None:
+    recipe = run.recipe
+    cases = cases_of_step(run.splits.train, step, recipe.rollout.prompts, recipe.run.seed)
+    began = time.perf_counter()
+    groups = rollout(run.policy, cases, run.template, run.reward, recipe.rollout.group, _sampling(recipe, step))
+    written = time.perf_counter()
+    lr = learning_rate(step, recipe.train.lr, recipe.train.warmup)
+    updated = update(run.policy.model, run.optimizer, groups, lr, settings, run.reference)
+    ended = time.perf_counter()
+    path = run.folder / "rollouts" / f"step-{step:06d}.parquet"
+    observe.write_rollouts(path, step, groups, updated.advantages_BG, run.think_opened)
+    times = {"time/rollout": written - began, "time/update": ended - written, "time/step": ended - began}
+    metrics = {**observe.rollout_metrics(groups, run.think_opened), **updated.metrics, "policy/lr": lr, **times}
+    run.log.write(step, "train", metrics)
+    if updated.metrics["policy/skipped"]:
+        run.log.event(step, "not_finite", "the gradient was not finite: weights left as they were")
+    run.view.step(step, total, metrics)
+
+
+def learning_rate(step: int, lr: float, warmup: int) -> float:
+    """Linear warm-up over ``warmup`` steps, constant after; ``step`` counts from 1."""
+    return lr * min(1.0, step / (warmup + 1))
+
+
+def _look(run: _Run, step: int) -> None:
+    """Score the validation cases: greedy, and sampled where the recipe asks."""
+    recipe = run.recipe
+    cases = run.splits.val[: recipe.eval.cases]
+    if not cases:
+        return
+    params = _sampling(recipe, 0)
+    greedy = rollout(run.policy, cases, run.template, run.reward, 1, replace(params, temperature=0.0))
+    sampled = (
+        rollout(run.policy, cases, run.template, run.reward, recipe.eval.samples, params) if recipe.eval.samples else []
+    )
+    metrics = observe.validation_metrics(greedy, sampled, run.think_opened)
+    run.log.write(step, "val", metrics)
+    shown = "  ".join(f"{name.removeprefix('val/').replace('_', ' ')} {value:.3g}" for name, value in metrics.items())
+    run.view.say(f"validation after step {step}: {shown}")
+
+
+def _save(run: _Run, step: int) -> None:
+    """Keep the step: the last act, so that a checkpoint has seen all that is on disk."""
+    run.log.sync()
+    _write(run.folder, step, run.policy, run.optimizer)
+    best = best_step(run.log.rows, among=checkpoint.steps(run.folder))
+    checkpoint.rotate(run.folder, run.recipe.checkpoint.keep, best)
+
+
+# --- opening a run
+
+
+def _open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None:
+    written = folder / "config.toml"
+    if resume:
+        if not written.is_file():
+            raise InputError("no run to resume", where=folder, mend="Leave out --resume to start it.")
+        _refuse_another_experiment(config.load(written), recipe, force)
+    elif folder.exists() and any(folder.iterdir()):
+        mend = "Go on with it by --resume, or give another name: --set run.name=..."
+        raise InputError("a run of this name exists", where=folder, mend=mend)
+    folder.mkdir(parents=True, exist_ok=True)
+    with records.atomic_write(written) as handle:
+        handle.write(config.dump(recipe))
+
+
+def _refuse_another_experiment(old: Recipe, new: Recipe, force: bool) -> None:
+    changed = config.differences(old, new)
+    fixed = [key for key in changed if any(key == f or key.startswith(f"{f}.") for f in config.FIXED_ON_RESUME)]
+    if fixed and not force:
+        what = ", ".join(f"{key} (was {changed[key][0]!r}, now {changed[key][1]!r})" for key in fixed)
+        raise InputError(f"this would be another experiment: {what}", mend="Start a new run, or insist with --force.")
+
+
+def _begin(
+    recipe: Recipe,
+    folder: Path,
+    cases: start.Splits,
+    latest: Path | None,
+    reward: RewardFn,
+    log: MetricsLog,
+    view: View,
+) -> _Run:
+    if latest is None:
+        batches = recipe.warmstart.batches if recipe.warmstart else 1
+        policy = start.fresh_policy(recipe, cases.train, view.say, view.batches(batches))
+        dtype = str(policy.model.dtype).removeprefix("torch.")
+        records.write_json(folder / "manifest.json", _manifest(recipe, policy, dtype, cases))
+        # The reference is read from the checkpoint of step 0, and so is every resumed run: write it before anything.
+        optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
+        _write(folder, 0, policy, optimizer)
+    else:
+        dtype = records.read_json(folder / "manifest.json")["dtype"]
+        policy = models.load(str(latest), dtype=dtype)
+        optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
+        optimizer.load_state(checkpoint.load_state(latest)["optimizer"])
+        view.say(f"resumed from {latest}")
+    if recipe.model.gradient_checkpointing:
+        models.enable_checkpointing(policy.model)
+    reference = start.reference_of(recipe.train.kl_coefficient, checkpoint.folder(folder, 0), dtype)
+    template = prompts.load_template(recipe.prompt.template)
+    opened = start.opens_thinking(policy)
+    return _Run(recipe, folder, cases, policy, reference, optimizer, reward, template, opened, log, view)
+
+
+def _write(run_dir: Path, step: int, policy: Policy, optimizer: MasterAdamW) -> None:
+    def save_model(folder: Path) -> None:
+        policy.model.save_pretrained(folder)
+        policy.tokenizer.save_pretrained(folder)
+
+    checkpoint.save(run_dir, step, save_model, {"optimizer": optimizer.state()})
+
+
+def _manifest(recipe: Recipe, policy: Policy, dtype: str, cases: start.Splits) -> dict[str, Any]:
+    return {
+        "name": recipe.run.name,
+        "model": recipe.model.id,
+        "parameters": sum(p.numel() for p in policy.model.parameters()),
+        "dtype": dtype,
+        "threads": torch.get_num_threads(),
+        "seed": recipe.run.seed,
+        "cases": {"train": len(cases.train), "val": len(cases.val), "test": len(cases.test)},
+        **records.provenance(),
+    }
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+# --- values from the recipe
+
+
+def _sampling(recipe: Recipe, step: int) -> SamplingParams:
+    return SamplingParams(
+        max_tokens=recipe.rollout.max_tokens,
+        temperature=recipe.rollout.temperature,
+        seed=recipe.run.seed * STEP_SEEDS + step,
+    )
+
+
+def _update_settings(recipe: Recipe) -> UpdateSettings:
+    wanted, limit = recipe.train, recipe.rollout.max_tokens
+    in_loss = wanted.kl_coefficient if wanted.kl_place == "loss" else 0.0
+    return UpdateSettings(
+        loss=LossSettings(
+            objective=wanted.objective,
+            clip_low=wanted.clip_low,
+            clip_high=wanted.clip_high,
+            dual_clip=wanted.dual_clip,
+            kl_coefficient=in_loss,
+            kl_estimator=wanted.kl_estimator,
+            entropy_coefficient=wanted.entropy_coefficient,
+            sampler_ratio_cap=wanted.sampler_ratio_cap,
+        ),
+        credit=Credit(wanted.normalise, wanted.overlong, limit, wanted.overlong_buffer or math.ceil(limit / 5)),
+        aggregation=wanted.aggregation,
+        minibatches=wanted.minibatches,
+        token_budget=wanted.micro_batch_tokens,
+        max_grad_norm=wanted.max_grad_norm,
+        kl_in_reward=wanted.kl_coefficient - in_loss,
+        temperature=recipe.rollout.temperature,
+    )
+
+
+@contextmanager
+def _stop_requested() -> Iterator[Callable[[], bool]]:
+    """SIGTERM and SIGINT ask for a stop after the step; a second one stops at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,101 @@
+"""What a step's groups look like: the metrics of a rollout, and the file that keeps every completion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from diagnosis_zero.parsing import FAULTS, parse
+from diagnosis_zero.records import atomic_write
+from diagnosis_zero.train.batch import zero_variance_share
+from diagnosis_zero.types import Completion, Group, Parsed, Reward
+
+
+def rollout_metrics(groups: Sequence[Group], think_opened: bool) -> dict[str, float]:
+    """Means over the completions of a step (see docs/metrics.md)."""
+    rewards = [reward for group in groups for reward in group.rewards]
+    scores = [reward.score for reward in rewards]
+    return {
+        "reward/mean": fmean(scores),
+        "reward/std": pstdev(scores),
+        **{f"reward/{name}": fmean(r.parts[name] for r in rewards) for name in rewards[0].parts},
+        **_form(groups, think_opened),
+        "groups/zero_variance": zero_variance_share(groups),
+    }
+
+
+def _form(groups: Sequence[Group], think_opened: bool) -> dict[str, float]:
+    completions = [completion for group in groups for completion in group.completions]
+    parsed = [parsed_completion(completion, think_opened) for completion in completions]
+    faults = Counter(fault for one in parsed for fault in one.faults)
+    lengths = [len(completion.token_ids) for completion in completions]
+    return {
+        "length/mean": fmean(lengths),
+        "length/max": max(lengths),
+        "length/truncated": fmean(completion.finish == "length" for completion in completions),
+        "format/well_formed": fmean(one.well_formed for one in parsed),
+        **{f"format/{fault}": faults[fault] / len(completions) for fault in FAULTS if faults[fault]},
+        "tokens/generated": sum(lengths),
+    }
+
+
+def parsed_completion(completion: Completion, think_opened: bool) -> Parsed:
+    return parse(completion.text, think_opened=think_opened, truncated=completion.finish == "length")
+
+
+def validation_metrics(greedy: Sequence[Group], sampled: Sequence[Group], think_opened: bool) -> dict[str, float]:
+    """Scores on the validation cases: one greedy answer each, and (where drawn) the mean of several samples."""
+    rewards = [group.rewards[0] for group in greedy]
+    form = _form(greedy, think_opened)
+    metrics = {
+        "val/accuracy": fmean(map(_right, rewards)),
+        "val/reward": fmean(reward.score for reward in rewards),
+        "val/length": form["length/mean"],
+        "val/well_formed": form["format/well_formed"],
+    }
+    if sampled:
+        metrics["val/sampled_accuracy"] = fmean(_right(reward) for group in sampled for reward in group.rewards)
+    return metrics
+
+
+def _right(reward: Reward) -> bool:
+    """Whether the answer was the disease itself; an accepted hypernym earns a part of 1 and is not."""
+    return reward.parts["accuracy"] >= 1.0
+
+
+def write_rollouts(
+    path: Path, step: int, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], think_opened: bool
+) -> None:
+    """Every completion of a step with its reward parts and advantage, as Parquet."""
+    rows = [
+        _row(step, group, member, advantages_BG[g][member], think_opened)
+        for g, group in enumerate(groups)
+        for member in range(len(group.completions))
+    ]
+    with atomic_write(path, "wb") as handle:
+        pq.write_table(pa.Table.from_pylist(rows), handle, compression="zstd")
+
+
+def _row(step: int, group: Group, member: int, advantage: float, think_opened: bool) -> Mapping[str, object]:
+    completion, reward = group.completions[member], group.rewards[member]
+    parsed = parsed_completion(completion, think_opened)
+    return {
+        "step": step,
+        "case_id": group.case.id,
+        "sample": member,
+        "text": completion.text,
+        "finish": completion.finish,
+        "tokens": len(completion.token_ids),
+        "score": reward.score,
+        "advantage": advantage,
+        **{f"part_{name}": value for name, value in reward.parts.items()},
+        "think": parsed.think,
+        "answer": parsed.answer,
+        "faults": list(parsed.faults),
+        "rule": reward.notes.get("rule"),
+    }

@@ -1,0 +1,105 @@
+"""Open a run: its cases, its policy (fresh, warm-started or from a checkpoint) and its frozen reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diagnosis_zero import parsing, prompts
+from diagnosis_zero.cases import export, teacher, vignettes
+from diagnosis_zero.cases.prepare import prepare
+from diagnosis_zero.config import Recipe, Vignettes, Warmstart
+from diagnosis_zero.engine import model as models
+from diagnosis_zero.engine import tiny
+from diagnosis_zero.engine.generate import encode_chat
+from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.train.warmstart import Example, warm_start
+from diagnosis_zero.types import Case
+
+TINY = {"vocabulary": 2048, "hidden": 192, "layers": 4, "heads": 4}
+"""Shape of the model named "tiny"."""
+WARMSTART_CASES = 4000
+"""Rendered vignettes that a warm start draws its batches from."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    train: list[Case]
+    val: list[Case]
+    test: list[Case]
+
+
+def splits(recipe: Recipe, run_dir: Path) -> Splits:
+    """The cases of the run, from the prepared folder or (vignettes) from ``RUN/data``, made there once."""
+    folder = run_dir / "data" if recipe.data.folder is None else Path(recipe.data.folder)
+    if recipe.data.vignettes is not None and not (folder / "manifest.json").is_file():
+        source = vignettes.generate(world_of(recipe.data.vignettes), recipe.data.vignettes.cases, recipe.run.seed)
+        template = prompts.load_template(recipe.prompt.template)
+        prepare(source, folder, split="random", seed=recipe.run.seed, template=template)
+    return Splits(*(export.read_cases(folder, split) for split in ("train", "val", "test")))
+
+
+def world_of(settings: Vignettes) -> vignettes.World:
+    """The closed world that a recipe's vignettes come from."""
+    return vignettes.build_world(
+        diseases=settings.diseases, seed=settings.seed, findings=settings.findings, noise=settings.noise
+    )
+
+
+def fresh_policy(recipe: Recipe, cases: Sequence[Case], say: Say, on_batch: Callable[[int, float], None]) -> Policy:
+    """The policy before reinforcement learning: loaded or (tiny) made, then warm-started where the recipe asks."""
+    warm = recipe.warmstart
+    examples = [] if warm is None else list(_examples(recipe, warm, cases))
+    if recipe.model.id == "tiny":
+        policy = _tiny(recipe, cases, examples)
+    else:
+        policy = models.load(
+            recipe.model.id, dtype=recipe.model.dtype, trust_remote_code=recipe.model.trust_remote_code
+        )
+    if warm is not None:
+        say(f"warm start: {warm.batches} batches of {warm.batch_size} worked examples")
+        warm_start(
+            policy,
+            examples,
+            batches=warm.batches,
+            batch_size=warm.batch_size,
+            lr=warm.lr,
+            seed=recipe.run.seed,
+            token_budget=recipe.train.micro_batch_tokens,
+            on_batch=on_batch,
+        )
+    return policy
+
+
+def _tiny(recipe: Recipe, cases: Sequence[Case], examples: Sequence[Example]) -> Policy:
+    template = prompts.load_template(recipe.prompt.template)
+    texts = [prompts.fill(template, case.text) for case in cases[:WARMSTART_CASES]]
+    return tiny.build(texts + [target for _, target in examples], seed=recipe.run.seed, **TINY)
+
+
+def _examples(recipe: Recipe, warm: Warmstart, cases: Sequence[Case]) -> Iterator[Example]:
+    """Worked examples by the weak teacher: on the run's own training vignettes, or on vignettes made for it."""
+    template = prompts.load_template(recipe.prompt.template)
+    world = world_of(recipe.data.vignettes or Vignettes())
+    if recipe.data.vignettes is None:
+        cases = list(vignettes.generate(world, WARMSTART_CASES, recipe.run.seed, style="full"))
+    for case in cases[:WARMSTART_CASES]:
+        think, answer = teacher.reasoning(world, case, skill=warm.skill, teacher=warm.teacher)
+        yield prompts.build_chat(case, template), parsing.render(think, answer)
+
+
+def reference_of(kl_coefficient: float, initial: Path, dtype: str) -> Any:
+    """The frozen model of the KL term: the checkpoint of step 0. None where there is no such term."""
+    if kl_coefficient == 0:
+        return None
+    return models.load(str(initial), dtype=dtype).model.requires_grad_(False).eval()
+
+
+def opens_thinking(policy: Policy) -> bool:
+    """Whether the chat template itself writes the <think> that the completion then goes on from."""
+    opening = policy.tokenizer.decode(encode_chat(policy.tokenizer, [{"role": "user", "content": "?"}]))
+    return bool(opening.rstrip().endswith("<think>"))

@@ -1,0 +1,144 @@
+"""One training step after the rollout: logprobs where they are needed, micro-batches, the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diagnosis_zero.engine.layout import PackedRow
+from diagnosis_zero.engine.logprobs import row_logprobs
+from diagnosis_zero.train.batch import Batch, Credit, Member, PerMember, build_batch, loss_inputs, step_advantages
+from diagnosis_zero.train.loss import LossSettings, kl_of_completions, mean_metrics, policy_loss
+from diagnosis_zero.train.optimizer import MasterAdamW
+from diagnosis_zero.types import Group
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSettings:
+    """``minibatches`` optimizer updates a rollout, each on its own prompts, in rows of ``token_budget`` tokens.
+
+    ``kl_in_reward`` is the coefficient of the KL that comes off the reward (0: none; the one in the loss is in
+    ``loss``).
+    """
+
+    loss: LossSettings
+    credit: Credit
+    aggregation: str = "token-mean"
+    minibatches: int = 1
+    token_budget: int = 16384
+    max_grad_norm: float = 1.0
+    kl_in_reward: float = 0.0
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What one step did: metrics, and the advantages it gave (for the rollout file)."""
+
+    metrics: Mapping[str, float]
+    advantages_BG: Sequence[Sequence[float]]
+
+
+def update(
+    model: Any,
+    optimizer: MasterAdamW,
+    groups: Sequence[Group],
+    lr: float,
+    settings: UpdateSettings,
+    reference: Any = None,
+) -> Updated:
+    """Learn from the groups of one rollout.
+
+    ``reference`` is the frozen model of the KL term; None where there is no such term.
+    """
+    model.train()
+    everything = dict(enumerate(groups))
+    needs_old = settings.minibatches > 1 or settings.kl_in_reward > 0
+    old = _frozen_logprobs(model, everything, settings) if needs_old else None
+    ref = None if reference is None else _frozen_logprobs(reference, everything, settings)
+    advantages_BG = step_advantages(groups, settings.credit, _kl_penalties(old, ref, settings))
+    sums: list[Mapping[str, Tensor]] = []
+    norms = []
+    for share in _shares(everything, settings.minibatches):
+        batch = _batch(share, advantages_BG, settings)
+        sums += _accumulate(model, optimizer, batch, settings, old, ref)
+        norms.append(optimizer.step(lr, settings.max_grad_norm))
+    skipped = sum(not torch.isfinite(torch.tensor(norm)).item() for norm in norms)
+    metrics = {**mean_metrics(sums, settings.minibatches), "policy/grad_norm": max(norms), "policy/skipped": skipped}
+    return Updated(metrics, advantages_BG)
+
+
+def _shares(groups: Mapping[int, Group], parts: int) -> list[dict[int, Group]]:
+    indices = list(groups)
+    size = len(indices) // parts
+    return [{i: groups[i] for i in indices[at : at + size]} for at in range(0, len(indices), size)]
+
+
+def _batch(groups: Mapping[int, Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings) -> Batch:
+    policy_term_only = settings.loss.kl_coefficient == 0 and settings.loss.entropy_coefficient == 0
+    return build_batch(
+        groups,
+        advantages_BG,
+        settings.credit,
+        aggregation=settings.aggregation,
+        token_budget=settings.token_budget,
+        skip_silent=policy_term_only,
+    )
+
+
+def _accumulate(
+    model: Any,
+    optimizer: MasterAdamW,
+    batch: Batch,
+    settings: UpdateSettings,
+    old: PerMember | None,
+    ref: PerMember | None,
+) -> list[Mapping[str, Tensor]]:
+    """Backward through every row; gradients add up in the optimizer's masters."""
+    sums = []
+    for row in batch.rows:
+        row = row.to(model.device)
+        logprobs_T, entropy_T = row_logprobs(model, row, settings.temperature)
+        outputs = policy_loss(loss_inputs(row, batch, logprobs_T, entropy_T, old=old, ref=ref), settings.loss)
+        outputs.loss.backward()
+        optimizer.collect()
+        sums.append(outputs.sums)
+    return sums
+
+
+def _frozen_logprobs(model: Any, groups: Mapping[int, Group], settings: UpdateSettings) -> dict[Member, Tensor]:
+    """Logprobs of every completion under ``model`` as it is now, without gradient."""
+    no_credit = [[0.0] * len(group.completions) for group in groups.values()]
+    batch = build_batch(
+        groups,
+        no_credit,
+        settings.credit,
+        aggregation=settings.aggregation,
+        token_budget=settings.token_budget,
+        skip_silent=False,
+    )
+    found: dict[Member, Tensor] = {}
+    with torch.no_grad():
+        for row in batch.rows:
+            found |= _by_member(row, row_logprobs(model, row.to(model.device), settings.temperature)[0])
+    return found
+
+
+def _by_member(row: PackedRow, values_N: Tensor) -> dict[Member, Tensor]:
+    return dict(zip(row.members, values_N.split(row.lengths), strict=True))
+
+
+def _kl_penalties(old: PerMember | None, ref: PerMember | None, settings: UpdateSettings) -> dict[Member, float]:
+    """Coefficient times KL of each completion, for the KL that comes off the reward."""
+    if not settings.kl_in_reward or old is None or ref is None:
+        return {}
+    found = {}
+    for member, logprobs in old.items():
+        row = torch.zeros(len(logprobs), dtype=torch.long, device=logprobs.device)
+        kl = kl_of_completions(logprobs, ref[member], row, 1, settings.loss.kl_estimator)
+        found[member] = settings.kl_in_reward * float(kl)
+    return found
