@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import zipfile
 from pathlib import Path
@@ -113,6 +114,10 @@ def aged(iso: str) -> dict[str, Any]:
             seen("FEMALE", {"ontologyClass": {"id": "HP:0003593", "label": "Infantile onset"}}),
             "a female patient seen in infancy",
         ),
+        (
+            seen("MALE", {"ontologyClass": {"id": "HP:0410280", "label": "Pediatric onset"}}),
+            "a male patient seen before 16 years of age",
+        ),
     ],
 )
 def test_age_and_sex_in_words(subject: dict[str, Any], words: str) -> None:
@@ -126,6 +131,21 @@ def test_death_is_told() -> None:
     case = parsed(subject={"sex": "MALE", "vitalStatus": vital})
     assert isinstance(case, Case)
     assert "He died at 9 years of age." in case.text
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("Aortic dissection", "He has died; the cause of death was aortic dissection."),
+        ("Marfan syndrome", "He has died."),
+    ],
+)
+def test_the_cause_of_death_is_told_unless_it_is_the_answer(cause: str, words: str) -> None:
+    vital = {"status": "DECEASED", "causeOfDeath": {"id": "X:1", "label": cause}}
+    case = parsed(subject={"sex": "MALE", "vitalStatus": vital})
+    assert isinstance(case, Case)
+    assert words in case.text
+    assert "Marfan" not in case.text
 
 
 def test_findings_of_one_onset_are_told_together_in_time_order() -> None:
@@ -224,6 +244,7 @@ def test_an_excluded_disease_beside_the_diagnosis_is_no_hindrance() -> None:
         (b"", "not_json"),
         (b"[" * 100_000, "not_json"),
         (b"\xff\xfe{\x00}\x00", "not_utf8"),
+        (b'{"id": "\\ud800", "subject": {}}', "not_utf8"),
         (b"[1]", "not_a_packet"),
         (b"{}", "not_a_packet"),
         (b'{"resourceType": "Bundle"}', "not_a_packet"),
@@ -234,6 +255,24 @@ def test_what_is_no_packet(raw: bytes, reason: str) -> None:
     found = parse(raw, "x.json")
     assert isinstance(found, Rejected)
     assert found.reason == reason
+
+
+def test_a_null_is_an_absent_field() -> None:
+    subject = {"sex": None, "timeAtLastEncounter": {"age": {"iso8601duration": "P3Y"}, "gestationalAge": None}}
+    raw = packet(subject=subject) | {"measurements": None, "biosamples": None}
+    case = parse(json.dumps(raw).encode(), "x.json")
+    assert isinstance(case, Case)
+    assert "a 3-year-old child of unstated sex" in case.text
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_mutilated_packet_is_a_case_or_rejected_with_a_reason(seed: int) -> None:
+    draw = random.Random(seed)
+    raw = bytearray(json.dumps(packet()).encode())
+    for _ in range(draw.randint(1, 4)):
+        raw[draw.randrange(len(raw))] = draw.choice(b'\x00{}[]":,0aP\\\xff')
+    found = parse(bytes(raw), "x.json")
+    assert isinstance(found, Case) or (found.reason and found.message)
 
 
 def test_a_byte_order_mark_is_no_matter() -> None:

@@ -14,7 +14,17 @@ from dataclasses import dataclass, replace
 from itertools import cycle, pairwise
 
 from diagnosis_zero.cases.hpo import Hpo, in_sentence
-from diagnosis_zero.cases.prose import AGE_UNITS, article, duration, in_words, listed, sentence_start, when, years
+from diagnosis_zero.cases.prose import (
+    AGE_UNITS,
+    article,
+    duration,
+    in_words,
+    is_duration,
+    listed,
+    sentence_start,
+    when,
+    years,
+)
 
 LONGEST_LIST = 6
 """Most findings in one sentence."""
@@ -115,7 +125,7 @@ def narrate(patient: Patient, hpo: Hpo) -> str:
 
 def written(told: Told) -> str:
     """The words that a finding stands in: its label as in mid-sentence, after the severity, before
-    modifiers and the times of onset and resolution in brackets."""
+    modifiers and the times of onset (of what is present) and resolution in brackets."""
     words = label_written(told.label)
     if told.severity and told.severity.casefold() not in words.casefold():
         words = f"{told.severity.casefold()} {words}"
@@ -150,13 +160,13 @@ def _introduction(patient: Patient, shared_onset: str | None) -> Iterator[str]:
 
 def _who(patient: Patient) -> str:
     """ "a 10-year-old boy", "a girl aged 1 year and 6 months", "a patient of unstated age and sex"."""
-    unstated = "" if patient.sex else " of unstated sex"
+    sex, unstated = (f"{patient.sex.lower()} ", "") if patient.sex else ("", " of unstated sex")
     if patient.age is None:
-        return f"a {patient.sex.lower()} patient" if patient.sex else "a patient of unstated age and sex"
+        return f"a {sex}patient" if sex else "a patient of unstated age and sex"
     if patient.age.startswith("gestational"):
-        return f"a {f'{patient.sex.lower()} ' if patient.sex else ''}fetus{unstated} {when(patient.age)}"
-    if not patient.age.startswith("P") or "/" in patient.age:
-        return f"a {f'{patient.sex.lower()} ' if patient.sex else ''}patient{unstated} seen {when(patient.age)}"
+        return f"a {sex}fetus{unstated} {when(patient.age)}"
+    if not is_duration(patient.age):
+        return f"a {sex}patient{unstated} seen {when(patient.age)}"
     noun = _noun(patient.sex, duration(patient.age)[0] >= 18)
     units = [(n, unit) for n, unit in zip(duration(patient.age), AGE_UNITS, strict=True) if n]
     if not units:

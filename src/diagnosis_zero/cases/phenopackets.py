@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from diagnosis_zero.cases.hpo import load_hpo
 from diagnosis_zero.cases.narrative import Patient, Told, narrate
 from diagnosis_zero.cases.phenopacket_schema import Measurement, Phenopacket, PhenotypicFeature, TimeElement
-from diagnosis_zero.cases.prose import duration
+from diagnosis_zero.cases.prose import duration, is_duration
 from diagnosis_zero.cases.source import Rejected
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.types import Case, Finding
@@ -100,7 +101,7 @@ def _read_archive(path: Path, packets: Sequence[PacketFile]) -> Iterator[Case | 
             try:
                 with archive.open(packet.member) as handle:
                     raw = handle.read(LARGEST + 1)  # what it says of its size is not relied on
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, zlib.error) as error:
                 message = f"cannot be unpacked ({error}). Pack it again, without a password."
                 yield Rejected(str(packet), None, "unreadable", message, "")
                 continue
@@ -127,6 +128,9 @@ class _Unfit(Exception):  # noqa: N818 - no error of the program: the packet is 
 def _packet(raw: bytes) -> Phenopacket:
     try:
         value = json.loads(raw.decode("utf-8-sig"))
+        json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair, "\\ud800": no character
+    except UnicodeEncodeError as error:
+        raise _Unfit("not_utf8", "holds half of a surrogate pair (\\ud...). Mend the escape.") from error
     except UnicodeDecodeError as error:
         raise _Unfit("not_utf8", f"not UTF-8 ({error.reason} at byte {error.start}). Convert the file.") from error
     except (ValueError, RecursionError) as error:
@@ -165,7 +169,7 @@ def _is_version_1(value: dict[str, Any]) -> bool:
 
 def _case(packet: Phenopacket, where: str) -> Case:
     disease, names = _diagnosis(packet)
-    patient = _patient(packet, disease)
+    patient = _patient(packet, disease, names)
     age, age_source = _age_as_duration(patient)
     notes = {"file": where, "age_source": age_source, "genes": " ".join(_genes(packet)), "left_out": _left_out(packet)}
     return Case(
@@ -203,8 +207,9 @@ def _diagnosis(packet: Phenopacket) -> tuple[str, tuple[str, ...]]:
     return found[0], unique
 
 
-def _patient(packet: Phenopacket, disease: str) -> Patient:
+def _patient(packet: Phenopacket, disease: str, names: Sequence[str]) -> Patient:
     subject, vital = packet.subject, packet.subject.vital_status
+    cause = vital.cause_of_death.label if vital and vital.cause_of_death else ""
     onsets = [entry.onset for entry in packet.diseases if entry.term.id == disease and entry.onset]
     return Patient(
         sex=subject.sex if subject.sex in ("MALE", "FEMALE") else None,
@@ -212,7 +217,7 @@ def _patient(packet: Phenopacket, disease: str) -> Patient:
         onset=_point(onsets[0]) if onsets else None,
         deceased=vital is not None and vital.status == "DECEASED",
         death=_point(vital.time_of_death) if vital else None,
-        cause_of_death=vital.cause_of_death.label if vital and vital.cause_of_death else None,
+        cause_of_death=None if any(name.casefold() in cause.casefold() for name in names) else cause or None,
         findings=_findings(packet.phenotypic_features),
         measurements=tuple(map(_measured, packet.measurements)),
     )
@@ -266,7 +271,7 @@ def _iso(text: str) -> str:
 def _age_as_duration(patient: Patient) -> tuple[str | None, str]:
     """The age as a duration and what it is of: the last encounter, else the onset of the disease."""
     for point, source in ((patient.age, "last_encounter"), (patient.onset, "onset")):
-        if point and point.startswith("P") and "/" not in point:
+        if point and is_duration(point):
             return point, source
     return None, ""
 

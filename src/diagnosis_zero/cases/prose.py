@@ -39,6 +39,11 @@ ONSETS: Mapping[str, tuple[float, str]] = {
 their definitions."""
 
 
+def is_duration(point: str) -> bool:
+    """Whether a point in time is a plain age ("P1Y6M")."""
+    return _DURATION.fullmatch(point) is not None
+
+
 def duration(iso: str) -> tuple[int, int, int, int, int]:
     """Years, months, weeks, days and hours of an ISO 8601 duration; less is passed over.
 
@@ -76,7 +81,7 @@ def when(point: str) -> str:
     start, slash, end = point.partition("/")
     if slash:
         return f"between {in_words(start)} and {in_words(end)} of age"
-    return at_age(point) if _DURATION.fullmatch(point) else f"at a time given as {point[:1].lower() + point[1:]}"
+    return at_age(point) if is_duration(point) else f"at a time given as {point[:1].lower() + point[1:]}"
 
 
 def years(point: str) -> float:
@@ -86,7 +91,7 @@ def years(point: str) -> float:
     if point in ONSETS:
         return ONSETS[point][0]
     start = point.partition("/")[0]
-    if not _DURATION.fullmatch(start):
+    if not is_duration(start):
         return math.inf
     return sum(n * unit for n, unit in zip(duration(start), (1, 1 / 12, 7 / 365, 1 / 365, 1 / 8760), strict=True))
 
