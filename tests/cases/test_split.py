@@ -51,6 +51,11 @@ def test_date_holds_out_the_latest_and_trains_on_the_undated() -> None:
     assert splits[2] == "train"
 
 
+def test_date_needs_only_some_dates() -> None:
+    keys: list[Key] = [("",)] * 7 + [("2020",)] * 3
+    assert assign(keys, RULES["date"].hold_out) == ["train"] * 6 + ["val"] + ["test"] * 3
+
+
 def test_date_without_any_date_says_so() -> None:
     with pytest.raises(InputError, match="no case has a date"):
         assign([("",)] * 3, RULES["date"].hold_out)

@@ -77,6 +77,38 @@ def test_a_template_of_ones_own(tmp_path: Path) -> None:
     assert manifest["settings"]["template"] == "What is it? {case}"
 
 
+def write_packet(path: Path, name: str) -> Path:
+    packet = {
+        "id": name,
+        "subject": {"id": "1"},
+        "phenotypicFeatures": [{"type": {"id": "HP:0001250", "label": "Seizure"}}],
+        "diseases": [{"term": {"id": "OMIM:154700", "label": "Marfan syndrome"}}],
+        "metaData": {"phenopacketSchemaVersion": "2.0"},
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(packet))
+    return path
+
+
+def test_phenopackets_with_other_files_listed(tmp_path: Path) -> None:
+    for number in range(4):
+        write_packet(tmp_path / "packets" / f"{number}.json", f"patient-{number}")
+    (tmp_path / "packets" / "README.txt").write_text("not a packet")
+    result = dz_prepare("phenopackets", tmp_path / "packets", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["read"], manifest["kept"]) == (4, 4)
+    assert manifest["ignored"] == [str(tmp_path / "packets" / "README.txt")]
+    assert "files of other kinds, passed over: 1 (listed in manifest.json)" in result.stdout
+
+
+def test_a_duplicate_packet_names_both_files(tmp_path: Path) -> None:
+    first, second = (write_packet(tmp_path / name, "same") for name in ("a.json", "b.json"))
+    result = dz_prepare("phenopackets", first, second, "--out", tmp_path / "out")
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith(f"{second}: the id 'same' stands already in {first}")
+
+
 def test_vignettes(tmp_path: Path) -> None:
     result = dz_prepare("vignettes", "--out", tmp_path / "out", "--cases", 30, "--diseases", 5, "--seed", 1)
     assert result.exit_code == 0, result.output

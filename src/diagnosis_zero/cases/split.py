@@ -38,7 +38,13 @@ def rule_named(name: str) -> Rule:
 
 
 def assign(keys: Sequence[Key], hold_out: HoldOut, seed: int = 0) -> list[Split]:
-    """The split of every case, from the keys of all in file order. The same seed gives the same splits."""
+    """The split of every case, from the keys of all in file order. The same seed gives the same splits.
+
+    Raises:
+        InputError: to be split by date, and no case has one.
+    """
+    if hold_out is _latest and not any(date for (date,) in keys):
+        raise InputError("no case has a date", mend="Choose another --split.")
     rng = random.Random(seed)
     test = hold_out(keys, 0.7, rng)
     rest = [position for position in range(len(keys)) if position not in test]
@@ -81,8 +87,6 @@ def _drawn(keys: Sequence[Key], stays: float, rng: random.Random) -> set[int]:
 
 def _latest(keys: Sequence[Key], stays: float, _: random.Random) -> set[int]:
     """Cases without a date count as the earliest, so that they train."""
-    if not any(date for (date,) in keys):
-        raise InputError("no case has a date", mend="Choose another --split.")
     order = sorted(range(len(keys)), key=lambda position: keys[position])
     return set(order[math.floor(stays * len(keys)) :])
 

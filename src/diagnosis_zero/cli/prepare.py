@@ -131,10 +131,11 @@ def phenopackets(
     options: Options,
 ) -> None:
     """GA4GH phenopackets, rendered into clinical prose."""
-    from diagnosis_zero.cases.phenopackets import read
+    from diagnosis_zero.cases.phenopackets import find, read
 
     ignored: list[str] = []  # filled while the packets are read
-    _prepare(read(paths, ignored), options, paths, {"source": "phenopackets"}, None, ignored)
+    expected = sum(len(find(path)[0]) for path in paths)
+    _prepare(read(paths, ignored), options, paths, {"source": "phenopackets"}, expected, ignored)
 
 
 @commands.command()
@@ -157,7 +158,7 @@ def _prepare(
     options: Options,
     inputs: Sequence[Path],
     settings: dict[str, Any],
-    expected: int | None,
+    expected: int,
     ignored: Sequence[str] = (),
 ) -> None:
     from diagnosis_zero.cases.prepare import prepare
@@ -212,7 +213,7 @@ def _summary(manifest: dict[str, Any]) -> Iterator[str]:
     if manifest["dropped"]:
         yield "dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in manifest["dropped"].items())
     if manifest["ignored"]:
-        yield f"{len(manifest['ignored']):,} files of other kinds passed over (listed in manifest.json)"
+        yield f"files of other kinds, passed over: {len(manifest['ignored']):,} (listed in manifest.json)"
     yield ", ".join(f"{split} {count:,}" for split, count in splits.items())
     if leakage["found"]:
         kept = f"{leakage['kept']['test']:,} of them in test"
