@@ -27,8 +27,9 @@ from diagnosis_zero.rewards import wording
 
 MAX_CHARS = 1000
 MAX_PIECES = 24
-MAX_SPAN = 6
-"""Pieces of one name: "Muscular dystrophy-dystroglycanopathy (congenital ...), type B, 2" has five."""
+MAX_SPAN = 10
+"""Pieces of one name, or words before a head noun. "Coloboma, ocular, with or without hearing impairment, cleft
+lip/palate, and/or mental retardation" has nine pieces."""
 
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _MARKS = " .,;:!?-{}[]'`"
@@ -67,31 +68,26 @@ def read(answer: str, truth: Truth) -> Slot:
     """Read the text between the answer tags. Never raises on any string."""
     if len(answer) > MAX_CHARS:
         return Slot("", "too long")
-    literals = {analyse(name).literal for name in truth.accepted}
-    text = ""
-    for text in _readings(answer):
-        if analyse(text).literal in literals or truth.known(text):
-            return Slot(text)
-    if not _words(text):
+    readings = list(dict.fromkeys(_readings(answer)))
+    if not _words(readings[-1]):
         return Slot("", "empty")
-    pieces = _pieces(text)
-    if len(pieces) > MAX_PIECES:
+    if name := next((text for text in readings if _is_name(text, truth)), None):
+        return Slot(name)
+    if len(_pieces(readings[-1])) > MAX_PIECES:
         return Slot("", "too many parts")
-    for count, piece in enumerate(pieces, start=1):
-        if truth.same(text[: piece.end]):
-            return _claim(text[: piece.end], _rejoined(text, pieces[count:], truth), truth)
-    return _whole(text, pieces, truth)
+    claims = (_first_claim(text, truth) for text in readings)
+    return next(filter(None, claims), None) or _whole(readings[-1], truth)
 
 
 def _readings(answer: str) -> Iterator[str]:
     """The text without markup, then also without what leads in to the name, then without words of confidence."""
     lines = (" ".join(line.split()) for line in plain(wording.LATEX.sub("", answer)).splitlines())
-    text = "\n".join(_without(wording.BULLET, line) for line in lines if line).strip(_MARKS)
-    yield text
-    for written, meant in (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs")):
+    text = "\n".join(_without(wording.BULLET, line) for line in lines if line)
+    for written, meant in wording.SAME_SENSE:
         text = text.replace(written, meant)
-    text = strip_lead_in(wording.CODE.sub(r"code:\1-\2", text))
-    text = _without(wording.LEAD_IN, text).strip(_MARKS)
+    text = wording.CODE.sub(r"code:\1-\2", text).strip(_MARKS)
+    yield text
+    text = _without(wording.LEAD_IN, strip_lead_in(text)).strip(_MARKS)
     yield text
     yield _without(wording.CONFIDENCE, text).strip(_MARKS)
 
@@ -114,6 +110,11 @@ def _pieces(text: str) -> list[_Piece]:
     return pieces
 
 
+def _is_name(text: str, truth: Truth) -> bool:
+    """Whether a text is, punctuation aside, an accepted name, or a name of the nomenclature."""
+    return any(analyse(text).literal == analyse(name).literal for name in truth.accepted) or truth.known(text)
+
+
 def _rejoined(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[_Piece]:
     """The same pieces, but those that together are a name ("Spastic ataxia 10, autosomal recessive") are one."""
     while pieces:
@@ -121,16 +122,18 @@ def _rejoined(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[_Piece]
         alias = wording.ALIAS.match(first.text)
         start = first.start + (alias.end() if alias else 0)
         spans = range(min(len(pieces), MAX_SPAN), 1, -1)
-        size = next((n for n in spans if truth.known(text[start : pieces[n - 1].end])), 1)
+        size = next((n for n in spans if _is_name(text[start : pieces[n - 1].end], truth)), 1)
         end = pieces[size - 1].end
         yield _Piece(first.opener, text[first.start : end], first.start, end)
         pieces = pieces[size:]
 
 
-def _whole(text: str, pieces: list[_Piece], truth: Truth) -> Slot:
+def _whole(text: str, truth: Truth) -> Slot:
     """Nothing at the beginning is the true disease: it must not come later, and the whole must be one name."""
+    pieces = _pieces(text)
     refusal = _turned(text, truth.accepted)
-    if not refusal and not all(_spells(pieces[0].text, later) for later in _later(text, pieces, truth)):
+    shortened = any(_spells(pieces[0].text, name) for name in truth.accepted)
+    if not refusal and not shortened and any(_later(text, pieces, truth)):
         refusal = "another disease first"
     if not refusal and sum(truth.known(piece.text) for piece in pieces) > 1:
         refusal = "several diseases"
@@ -144,8 +147,17 @@ def _later(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[str]:
         yield from filter(truth.same, spans)
 
 
-def _claim(claim: str, rest: Iterable[_Piece], truth: Truth) -> Slot:
-    """The beginning is the true disease: what the rest makes of it."""
+def _first_claim(text: str, truth: Truth) -> Slot | None:
+    """The shortest beginning that names the true disease, and what the rest makes of it."""
+    pieces = _pieces(text)
+    for count, piece in enumerate(pieces, start=1):
+        if truth.same(text[: piece.end]):
+            return _judged(text[: piece.end], _rejoined(text, pieces[count:], truth), truth)
+    return None
+
+
+def _judged(claim: str, rest: Iterable[_Piece], truth: Truth) -> Slot:
+    """The claim is true: refused where the rest takes it back, else with the qualifiers it has."""
     refusal = "" if truth.known(claim) else _turned(claim, truth.accepted)
     kept, explaining = claim, False
     for piece in rest:

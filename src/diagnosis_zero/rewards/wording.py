@@ -38,6 +38,9 @@ CONTRASTS = TURNS["hedged"] | _words("not neither nor unlikely excluded exclude 
 JOINS = _words("and plus with due caused secondary without")
 """Begin what may belong to a name ("with or without seizures", "due to TUBA1A mutation")."""
 
+SAME_SENSE = (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs"), (" as well as ", " and "))
+"""Written with marks that would cut, or in several words; and how it is read."""
+
 CONFIDENCE = re.compile(
     r"(?:(?:(?:most|highly|very|quite|high|moderate|low) )?(?:definite(?:ly)?|likely|probabl[ey]|possibl[ey]|"
     r"presumed|presumptive|presumably|suspected|certain|confidence|probability|certainty)\b ?)++",
