@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from diagnosis_zero.cli import review
 from diagnosis_zero.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
     app.command("compare")(compare)
     app.command("judge-audit")(judge_audit)
+    app.add_typer(review.commands, name="review")
 
 
 def evaluate(
@@ -67,6 +69,8 @@ def evaluate(
     price_in: Annotated[float, typer.Option(min=0, help="Judge's price of a million prompt tokens.")] = 0.0,
     price_out: Annotated[float, typer.Option(min=0, help="Judge's price of a million reply tokens.")] = 0.0,
     budget: Annotated[float | None, typer.Option(min=0, help="Judging stops cleanly before it costs more.")] = None,
+    subgroups: Annotated[bool, typer.Option("--subgroups", help="Accuracy by kind of patient too.")] = False,
+    unreliable: Annotated[Path | None, typer.Option(help="Ids of cases with a doubtful diagnosis, one a line.")] = None,
     json_out: Json = None,
 ) -> None:
     """Answer held-out cases, judge the answers, and say how sure the figures are."""
@@ -80,7 +84,9 @@ def evaluate(
     if top not in (1, 5):
         raise InputError(f"--top is {top}", mend="It is 1 or 5.")
     recipe = _recipe(model_or_run)
-    wording = prompts.load_template(template or ("top5" if top == 5 else recipe.get("template", "diagnosis")))
+    looked_up = model_or_run.startswith("baseline:")
+    default = "top5" if top == 5 else recipe.get("template", "diagnosis")
+    wording = prompts.PLACEHOLDER if looked_up else prompts.load_template(template or default)
     chosen = _cases(model_or_run, cases, split, limit)
     greedy = temperature == 0 or (temperature is None and samples == 1)
     params = SamplingParams(max_tokens, 0.0 if greedy else (temperature or 1.0), seed=seed)
@@ -113,8 +119,9 @@ def evaluate(
         for target in _targets(model_or_run, steps, recipe, server or None):
             folder = home / (target.slug + _suffix(top, samples))
             with _progress(f"{target.name} step {target.step}") as report:
+                generator, opened = _generator(target, server or None, cases, raw=raw)
                 summary = run.evaluate(
-                    _generator(target, server or None, raw=raw),
+                    generator,
                     chosen,
                     folder,
                     model=target.name,
@@ -124,12 +131,14 @@ def evaluate(
                     n=samples,
                     top=top,
                     judge=named_judge,
-                    think_opened=think_opened,
+                    think_opened=think_opened or opened,
                     progress=report,
                 )
             summaries.append(summary)
             folders.append(folder)
     _print(summaries, folders, bill, json_out)
+    for folder in folders if subgroups else ():
+        _print_subgroups(folder, chosen, _training(cases), hypernyms, unreliable)
 
 
 def compare(
@@ -235,14 +244,30 @@ def _cases(model_or_run: str, given: Path | None, split: str, limit: int | None)
     return found[:limit]
 
 
-def _generator(target: Target, server: Endpoint | None, *, raw: bool) -> Generator | Streaming:
+def _generator(
+    target: Target, server: Endpoint | None, cases: Path | None, *, raw: bool
+) -> tuple[Generator | Streaming, bool]:
+    """What answers, and whether its chat template opens the reasoning."""
     if server:
         from diagnosis_zero.evaluate.clients import OpenAIGenerator
 
-        return OpenAIGenerator(server)
-    from diagnosis_zero.engine.generate import load_generator
+        return OpenAIGenerator(server), False
+    if target.model.startswith("baseline:"):
+        from diagnosis_zero.evaluate.baselines import baseline
 
-    return load_generator(target.model, raw=raw)
+        return baseline(target.model.removeprefix("baseline:"), _training(cases)), False
+    from diagnosis_zero.engine.generate import load_generator
+    from diagnosis_zero.train.start import opens_thinking
+
+    generator = load_generator(target.model, raw=raw)
+    return generator, not raw and opens_thinking(generator.policy)
+
+
+def _training(cases: Path | None) -> list[Case]:
+    """The training cases beside the evaluated ones, none where only a file of cases was given."""
+    from diagnosis_zero.cases import export
+
+    return export.read_cases(cases, "train") if cases and cases.is_dir() else []
 
 
 def _home(model_or_run: str, out: Path | None) -> Path:
@@ -263,11 +288,13 @@ def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, jso
     from diagnosis_zero.evaluate.compare import compare as compare_folders
     from diagnosis_zero.evaluate.protocol import table
     from diagnosis_zero.evaluate.stats import holm
-    from diagnosis_zero.evaluate.tables import steps_table
+    from diagnosis_zero.evaluate.tables import bounds_line, steps_table
 
     against = [compare_folders(folders[0], folder) for folder in folders[1:]]
     adjusted = [None, *holm([found.p for found in against])]
     typer.echo(steps_table(summaries, adjusted))
+    if line := bounds_line(summaries[-1]):
+        typer.echo(line)
     if any("top5" in summary.grades for summary in summaries):
         typer.echo(table([(f"{summary.model} step {summary.step}", summary.grades) for summary in summaries]))
     if len(against) == 1:
@@ -282,6 +309,27 @@ def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, jso
         figures = [records.as_dict(summary) for summary in summaries]
         pairs = [records.as_dict(found) | {"p_holm": p} for found, p in zip(against, adjusted[1:], strict=True)]
         records.write_json(json_out, {"evaluations": figures, "against_first": pairs})
+
+
+def _print_subgroups(
+    folder: Path, cases: Sequence[Case], training: Sequence[Case], hypernyms: Path | None, unreliable: Path | None
+) -> None:
+    from diagnosis_zero import records
+    from diagnosis_zero.evaluate import subgroups as groups
+    from diagnosis_zero.evaluate.protocol import load_hypernyms
+    from diagnosis_zero.evaluate.tables import subgroup_table
+    from diagnosis_zero.types import Answer, Verdict
+
+    known = groups.Known(
+        groups.training_keys(training),
+        load_hypernyms(hypernyms) if hypernyms else {},
+        frozenset(unreliable.read_text(encoding="utf-8").split()) if unreliable else frozenset(),
+    )
+    answers = list(records.read_jsonl(folder / "answers.jsonl", Answer))
+    verdicts = list(records.read_jsonl(folder / "verdicts.jsonl", Verdict))
+    found = groups.subgroups({case.id: case for case in cases}, answers, verdicts, known)
+    records.write_json(folder / "subgroups.json", [records.as_dict(one) for one in found])
+    typer.echo(subgroup_table(found))
 
 
 def _say(text: str) -> None:

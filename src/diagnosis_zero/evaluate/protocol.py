@@ -46,10 +46,12 @@ Shares = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Orphanet:
-    """An Orphanet disease in RareArena's hypernym file: its name, and its parents that still earn a point."""
+    """An Orphanet disease in RareArena's hypernym file: its name, its parents that still earn a point, and the
+    widest of all its parents ("" where it has none)."""
 
     name: str
     parents: tuple[str, ...]
+    group: str = ""
 
 
 def rules_2024(answer: Answer) -> ScoreSets:
@@ -130,7 +132,8 @@ def _disease(row: Any, number: int, path: Path) -> tuple[str, Orphanet]:
         parents = tuple(
             parent["parent"] for parent in row["parents"] if parent["parent_disease_count"] <= MOST_DISEASES
         )
-        return str(row["Orphanetid"]), Orphanet(row["name"], parents)
+        widest = max(row["parents"], key=lambda parent: parent["parent_disease_count"], default={"parent": ""})
+        return str(row["Orphanetid"]), Orphanet(row["name"], parents, widest["parent"])
     except (KeyError, TypeError) as error:
         raise InputError(f"entry {number} lacks {error}", where=path) from error
 

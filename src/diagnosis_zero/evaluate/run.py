@@ -68,7 +68,7 @@ def evaluate(
     question = Question(model, step, template, params, think_opened)
     answers = collect(generator, cases, out, question, n=n, progress=progress)
     keep_cases(out.parent / "cases.jsonl", cases)
-    return judge_folder(out, answers, judge=judge, catalogue=catalogue, n=n, top=top)
+    return judge_folder(out, answers, judge=judge, catalogue=catalogue, n=n, top=top, cases=cases)
 
 
 def judge_folder(
@@ -79,6 +79,7 @@ def judge_folder(
     catalogue: Path | str | None = None,
     n: int = 1,
     top: int = 1,
+    cases: Sequence[Case] = (),
 ) -> Summary:
     """Judge answers at hand; writes the verdicts and the summary."""
     label, judging = (judge, by_name(judge, catalogue)) if isinstance(judge, str) else judge
@@ -93,7 +94,7 @@ def judge_folder(
         )
         records.write_jsonl(out / "ranked.jsonl", lists)
     judged = [Judged(answer, found) for answer, found in zip(answers, verdicts, strict=True)]
-    summary = summarise(judged, samples=n, top=top, judge=label)
+    summary = summarise(judged, samples=n, top=top, judge=label, cases=cases)
     records.write_json(out / "summary.json", records.as_dict(summary))
     return summary
 

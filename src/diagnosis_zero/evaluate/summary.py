@@ -13,10 +13,13 @@ counts.
     total                   first answer is the same disease or an accepted broader one (label 2 or 1)
     headline                ``accuracy`` on the cases whose text does not name the answer
     mean_at_n               expected share right over all samples
-    pass_at_n               at least one sample is right
+    pass_at                 {k: chance that one of k samples is right}, for k = 1, 2, 4, ... n: where training only
+                            sharpens, mean_at_n rises and pass@n does not
     majority                the most frequent answer is right (first among equals)
+    confidence              calibration and abstention from agreeing samples (``confidence.Confidence``)
     top5, top5_total        best of the five ranked diagnoses; null unless a list was asked for
     grades                  {"top1", "top5": shares of the cases with grade 0, 1, 2}, as RareArena tables them
+    bounds                  accuracies of the oracle, the overlap rule and chance, for generated patients (``bounds``)
     well_formed, truncated  shares of the answers that came
     faults                  {fault: share of the answers that came}
     mean_tokens             mean length of the answers that came
@@ -27,11 +30,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from diagnosis_zero.evaluate import protocol, stats
+from diagnosis_zero.evaluate.bounds import bounds
+from diagnosis_zero.evaluate.confidence import Confidence, agreement_of, confidence
 from diagnosis_zero.evaluate.stats import Estimate
 from diagnosis_zero.nomenclature.normalise import normalise
-from diagnosis_zero.types import Answer, Verdict
+from diagnosis_zero.types import Answer, Case, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,13 @@ class Summary:
     total: Estimate | None
     headline: Estimate | None
     mean_at_n: Estimate | None
-    pass_at_n: Estimate | None
+    pass_at: Mapping[int, Estimate]
     majority: Estimate | None
+    confidence: Confidence | None
     top5: Estimate | None
     top5_total: Estimate | None
     grades: Mapping[str, tuple[float, float, float]]
+    bounds: Mapping[str, Estimate]
     well_formed: float
     truncated: float
     faults: Mapping[str, float]
@@ -82,7 +90,7 @@ class Judged:
         return float(self.first.label == 2)
 
 
-def summarise(judged: Sequence[Judged], *, samples: int, top: int, judge: str) -> Summary:
+def summarise(judged: Sequence[Judged], *, samples: int, top: int, judge: str, cases: Sequence[Case] = ()) -> Summary:
     """All figures of one evaluation. ``judged`` holds every answer, in any order; not empty."""
     by_case = _by_case(judged)
     first = [answers[0] for answers in by_case if answers[0].answer.sample == 0 and answers[0].scored]
@@ -104,11 +112,13 @@ def summarise(judged: Sequence[Judged], *, samples: int, top: int, judge: str) -
         total=_share(first, lambda one: float((one.first.label or 0) >= 1)),
         headline=_share([one for one in first if not one.answer.leaks], lambda one: one.right),
         mean_at_n=_share_of_cases(several, lambda answers: sum(one.right for one in answers) / len(answers)),
-        pass_at_n=_share_of_cases(several, lambda answers: max(one.right for one in answers)),
+        pass_at=_pass_at(several, samples),
         majority=_share_of_cases(several, majority_right),
+        confidence=_confidence(several),
         top5=_share(listed, lambda one: float(best_label(one) == 2)),
         top5_total=_share(listed, lambda one: float(best_label(one) >= 1)),
         grades=_grades({"top1": [one.first.label or 0 for one in first], "top5": [best_label(one) for one in listed]}),
+        bounds=bounds(cases),
         well_formed=_mean([not answer.faults for answer in came]),
         truncated=_mean([answer.finish == "length" for answer in came]),
         faults=_fault_shares(came),
@@ -131,6 +141,23 @@ def vote(one: Judged) -> str:
 def best_label(one: Judged) -> int:
     """RareArena's top-5 score: the best of the first five."""
     return max(verdict.label or 0 for verdict in one.verdicts[:5])
+
+
+def _pass_at(several: Sequence[Sequence[Judged]], samples: int) -> dict[int, Estimate]:
+    sizes = sorted({2**power for power in range(samples.bit_length())} | {samples})
+    found = {k: _share_of_cases(several, partial(_pass_chance, k)) for k in sizes}
+    return {k: chance for k, chance in found.items() if chance is not None}
+
+
+def _pass_chance(k: int, answers: Sequence[Judged]) -> float:
+    return stats.pass_at_k(int(sum(one.right for one in answers)), len(answers), k)
+
+
+def _confidence(several: Sequence[Sequence[Judged]]) -> Confidence | None:
+    if not several:
+        return None
+    shares = [agreement_of([vote(one) for one in answers]) for answers in several]
+    return confidence(shares, [majority_right(answers) for answers in several])
 
 
 def _by_case(judged: Sequence[Judged]) -> list[list[Judged]]:

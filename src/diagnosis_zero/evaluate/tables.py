@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from diagnosis_zero.evaluate.bounds import learnt
 from diagnosis_zero.evaluate.calibrate import Calibration
 from diagnosis_zero.evaluate.judge_audit import Agreement
 from diagnosis_zero.evaluate.stats import Estimate
+from diagnosis_zero.evaluate.subgroups import Subgroup
 from diagnosis_zero.evaluate.summary import Summary
 
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("accuracy", "accuracy"),
-    ("or broader", "total"),
-    ("not leaking", "headline"),
-    ("mean@n", "mean_at_n"),
-    ("pass@n", "pass_at_n"),
-    ("majority", "majority"),
-    ("top 5", "top5"),
-    ("top 5 or broader", "top5_total"),
-)
+COLUMNS: dict[str, Callable[[Summary], Estimate | None]] = {
+    "accuracy": lambda one: one.accuracy,
+    "or broader": lambda one: one.total,
+    "not leaking": lambda one: one.headline,
+    "mean@n": lambda one: one.mean_at_n,
+    "pass@n": lambda one: one.pass_at.get(one.samples),
+    "majority": lambda one: one.majority,
+    "top 5": lambda one: one.top5,
+    "top 5 or broader": lambda one: one.top5_total,
+}
+COUNTS: dict[str, Callable[[Summary], int]] = {
+    "failed": lambda one: one.failed,
+    "unscored": lambda one: one.unscored,
+    "flagged": lambda one: one.flagged,
+}
 
 
-def steps_table(summaries: Sequence[Summary], adjusted: Sequence[float | None] = ()) -> str:
+def steps_table(summaries: Sequence[Summary], adjusted: Sequence[float | None]) -> str:
     """Accuracy and form of each evaluation, in per cent with 95 % intervals; columns without a figure are left out.
 
     ``adjusted`` are Holm's p values of each row against the first.
     """
-    shown = [(head, name) for head, name in COLUMNS if any(getattr(one, name) for one in summaries)]
-    counts = [name for name in ("failed", "unscored", "flagged") if any(getattr(one, name) for one in summaries)]
-    head = ["model", "step", "cases", *(head for head, _ in shown), "well formed", "tokens", *counts]
+    figures = {head: of for head, of in COLUMNS.items() if any(of(one) for one in summaries)}
+    counts = {head: of for head, of in COUNTS.items() if any(of(one) for one in summaries)}
+    head = ["model", "step", "cases", *figures, "well formed", "tokens", *counts]
     rows = [
         [
             one.model,
             str(one.step),
             str(one.cases),
-            *(percent(getattr(one, name)) for _, name in shown),
+            *(percent(of(one)) for of in figures.values()),
             f"{100 * one.well_formed:.1f}",
             f"{one.mean_tokens:.0f}",
-            *(str(getattr(one, name)) for name in counts),
+            *(str(of(one)) for of in counts.values()),
         ]
         for one in summaries
     ]
@@ -45,6 +52,26 @@ def steps_table(summaries: Sequence[Summary], adjusted: Sequence[float | None] =
         head.append("p (Holm)")
         rows = [[*row, "" if p is None else f"{p:.2g}"] for row, p in zip(rows, adjusted, strict=True)]
     return aligned([head, *rows])
+
+
+def bounds_line(summary: Summary) -> str:
+    """What can be reached on these cases, and how much of it is; "" where it is not known."""
+    if not summary.bounds:
+        return ""
+    shown = ", ".join(f"{name} {percent(summary.bounds[name])}" for name in ("oracle", "overlap", "chance"))
+    share = learnt(summary.accuracy.value, summary.bounds) if summary.accuracy else None
+    known = (
+        ""
+        if share is None
+        else f"; {summary.model} step {summary.step} is {100 * share:.0f} % of the way to the oracle"
+    )
+    return f"on these cases: {shown}{known}"
+
+
+def subgroup_table(found: Sequence[Subgroup]) -> str:
+    """One row a group; the intervals are not adjusted for the number of groups."""
+    rows = [[one.kind, one.value, str(one.accuracy.n), percent(one.accuracy)] for one in found]
+    return aligned([["kind", "group", "cases", "accuracy"], *rows])
 
 
 def percent(found: Estimate | None) -> str:
