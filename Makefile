@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PY = .venv/bin/python
+
+.PHONY: help demo test setup lint types test-slow test-gpu test-browser bench clean
+
+help:
+	@echo "make demo          set up, then train and evaluate a tiny model on this machine; prints where report.html is"
+	@echo "make test          set up, then run the tests"
+	@echo "make lint types    ruff; mypy --strict"
+	@echo "make test-slow     the tests that take minutes"
+	@echo "make test-browser  the report in a real Chromium (apt-get install chromium chromium-driver)"
+	@echo "make bench         the benchmarks of this machine"
+
+demo: setup
+	.venv/bin/dz demo
+
+test: setup
+	$(PY) -m pytest -n 2
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt scripts/setup.sh
+	scripts/setup.sh
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: setup
+	.venv/bin/mypy
+
+test-slow: setup
+	$(PY) -m pytest -m slow
+
+test-gpu: setup
+	$(PY) -m pytest -m gpu
+
+test-browser: setup
+	$(PY) -m pytest -m browser
+
+bench: setup
+	$(PY) -m benchmarks.step --json benchmarks/results/step.json
+
+clean:
+	rm -rf .venv dist build
