@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature.facts import Below, Fact, Grouping, Linked, Named, Scope, authority, rank
-from diagnosis_zero.nomenclature.hierarchy import parents
+from diagnosis_zero.nomenclature.hierarchy import MAX_DISEASES, parents
 from diagnosis_zero.nomenclature.identity import clusters
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.phrases import learn
@@ -88,10 +88,9 @@ def _write(facts: Collected, path: Path, about: Mapping[str, object]) -> dict[st
     tables: dict[str, Iterable[tuple[object, ...]]] = {
         "meta": ((key, json.dumps(value)) for key, value in {**about, **counts}.items()),
         "identifier": sorted(entry_of.items()),
-        "entry": _entries(facts, entry_of),
+        "entry": _entries(facts, entry_of, above),
         "name": sorted((entry_of[i], scope, text) for i, said in facts.names.items() for text, scope in said.items()),
         "form": _forms(facts, entry_of),
-        "parent": above,
         "word": _word_counts(facts),
         "equivalent": learn(_names_by_entry(facts, entry_of)),
         "conflict": ((text,) for text in conflicts),
@@ -139,15 +138,24 @@ def _number_named_parents(facts: Collected) -> None:
     facts.below = numbered
 
 
-def _entries(facts: Collected, entry_of: Mapping[str, int]) -> Iterator[tuple[int, str, str, int]]:
+def _entries(
+    facts: Collected, entry_of: Mapping[str, int], above: Iterable[tuple[int, int, int]]
+) -> Iterator[tuple[int, str, str, int, str, str, str]]:
     members: dict[int, list[str]] = defaultdict(list)
     for identifier, entry in entry_of.items():
         members[entry].append(identifier)
+    accepted: dict[int, list[int]] = defaultdict(list)
+    broad: dict[int, list[int]] = defaultdict(list)
+    for entry, parent, diseases in above:
+        (accepted if diseases <= MAX_DISEASES else broad)[entry].append(parent)
     for entry, identifiers in sorted(members.items()):
         shown = min(identifiers, key=_shown_order)
         said = facts.names[shown]
         preferred = min(said, key=lambda text: (said[text], text))
-        yield entry, shown, preferred, int(any(identifier in facts.groupings for identifier in identifiers))
+        grouping = int(any(identifier in facts.groupings for identifier in identifiers))
+        lists = (sorted(identifiers), accepted[entry], broad[entry])
+        ids, near, far = ("\t".join(map(str, listed)) for listed in lists)
+        yield entry, shown, preferred, grouping, ids, near, far
 
 
 def _shown_order(identifier: str) -> tuple[int, str]:

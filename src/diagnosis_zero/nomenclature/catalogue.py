@@ -20,9 +20,8 @@ from urllib.parse import quote
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature import vocabulary
 from diagnosis_zero.nomenclature.facts import GATHERER, Scope, authority, curie, rank
-from diagnosis_zero.nomenclature.hierarchy import MAX_DISEASES
-from diagnosis_zero.nomenclature.lexicon import Phrase
-from diagnosis_zero.nomenclature.normalise import Name, analyse
+from diagnosis_zero.nomenclature.lexicon import Phrase, by_phrase
+from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key
 from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION
 
 MANY_DISEASES = 10_000
@@ -32,14 +31,13 @@ _CACHE_LIMIT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One disease: every identifier that means it, its names that mean it, and what it stands under."""
+    """One disease: every identifier that means it, and what it stands under."""
 
     number: int
     id: str
     name: str
     ids: tuple[str, ...]
     authorities: frozenset[str]
-    names: tuple[Name, ...]
     accepted_parents: frozenset[int]
     broad_parents: frozenset[int]
 
@@ -64,6 +62,7 @@ class Found:
 
 
 _NOTHING = Found()
+_NO_PARTNERS: frozenset[Phrase] = frozenset()
 
 
 def meant_by(said: tuple[Said, ...], wanted: str) -> frozenset[int]:
@@ -74,6 +73,8 @@ def meant_by(said: tuple[Said, ...], wanted: str) -> frozenset[int]:
 
 
 def _grade(said: tuple[Said, ...]) -> Found:
+    if len(said) == 1:
+        return Found(said, frozenset((said[0][0],)))
     meanings = [meant_by(said, wanted) for wanted in {authority_ for _, authority_, _ in said}]
     return Found(said, frozenset().union(*meanings), any(len(meaning) > 1 for meaning in meanings))
 
@@ -89,7 +90,7 @@ class Catalogue:
         self._entries: dict[int, Entry] = {}
         self._words: dict[str, int] = {}
         self._comprehensive: bool | None = None
-        self._equivalent: frozenset[tuple[Phrase, Phrase]] | None = None
+        self._partners: dict[Phrase, frozenset[Phrase]] | None = None
 
     @classmethod
     def open(cls, path: Path | str) -> Catalogue:
@@ -118,20 +119,26 @@ class Catalogue:
         if found is None:
             if len(self._found) >= _CACHE_LIMIT:
                 self._found.clear()
-            found = self._found[name] = self._look_up(analyse(name))
+            found = self._found[name] = self._look_up(name)
         return found
 
-    def _look_up(self, name: Name) -> Found:
-        for key in name.keys:
-            rows = self._rows("SELECT entry, authority, scope FROM form WHERE key = ?", key)
-            if rows:
-                return _grade(tuple(rows))
-        return _NOTHING
+    def _look_up(self, name: str) -> Found:
+        said = self._said(literal_key(name))
+        for key in () if said else analyse(name).keys:
+            said = self._said(key)
+            if said:
+                break
+        return _grade(said) if said else _NOTHING
+
+    def _said(self, key: str) -> tuple[Said, ...]:
+        return tuple(self._rows("SELECT entry, authority, scope FROM form WHERE key = ?", key))
 
     def principal(self, name: str) -> frozenset[int]:
         """What the first authority that uses the name means by it, and what the others mean that may be the same
         disease."""
         found = self.find(name)
+        if len(found.entries) < 2:
+            return found.entries
         entries: frozenset[int] = frozenset()
         for wanted in sorted({authority_ for _, authority_, _ in found.said}, key=rank):
             meant = meant_by(found.said, wanted) - self._parents(entries)
@@ -148,12 +155,12 @@ class Catalogue:
         Mondo, which gathers the others, keeps some of their diseases apart that each of them has once; its
         numbers count only between entries that nobody else numbers.
         """
-        if len(entries) < 2:
-            return True
         numbered = [self.entry(number).authorities for number in entries]
-        gathered = all(authorities - {GATHERER} for authorities in numbered)
-        counted = [one for authorities in numbered for one in authorities if not (gathered and one == GATHERER)]
-        return len(counted) == len(set(counted))
+        if len(numbered) < 2:
+            return True
+        if all(authorities - {GATHERER} for authorities in numbered):
+            numbered = [authorities - {GATHERER} for authorities in numbered]
+        return sum(map(len, numbered)) == len(frozenset().union(*numbered))
 
     def identified(self, identifier: str) -> int | None:
         """The entry of an identifier ("ORPHA:558", "OMIM:154700"), or None."""
@@ -168,20 +175,23 @@ class Catalogue:
         return entry
 
     def _read_entry(self, number: int) -> Entry:
-        ((identifier, name),) = self._rows("SELECT id, name FROM entry WHERE entry = ?", number)
-        ids = tuple(row[0] for row in self._rows("SELECT id FROM identifier WHERE entry = ? ORDER BY id", number))
-        names = self._rows("SELECT text, scope FROM name WHERE entry = ? ORDER BY scope, text", number)
-        above = self._rows("SELECT parent, diseases FROM parent WHERE entry = ?", number)
+        query = "SELECT id, name, ids, accepted, broad FROM entry WHERE entry = ?"
+        ((identifier, name, ids, accepted, broad),) = self._rows(query, number)
+        listed = tuple(ids.split("\t"))
         return Entry(
             number=number,
             id=identifier,
             name=name,
-            ids=ids,
-            authorities=frozenset(map(authority, ids)),
-            names=tuple(dict.fromkeys(analyse(text) for text, scope in names if scope <= Scope.ABBREVIATION)),
-            accepted_parents=frozenset(parent for parent, diseases in above if diseases <= MAX_DISEASES),
-            broad_parents=frozenset(parent for parent, diseases in above if diseases > MAX_DISEASES),
+            ids=listed,
+            authorities=frozenset(map(authority, listed)),
+            accepted_parents=frozenset(map(int, accepted.split())),
+            broad_parents=frozenset(map(int, broad.split())),
         )
+
+    def meaning_names(self, number: int) -> tuple[Name, ...]:
+        """The names that mean an entry, taken apart, the most trusted first."""
+        rows = self._rows("SELECT text, scope FROM name WHERE entry = ? ORDER BY scope, text", number)
+        return tuple(dict.fromkeys(analyse(text) for text, scope in rows if scope <= Scope.ABBREVIATION))
 
     def names(self, number: int) -> dict[str, list[str]]:
         """The names of an entry as the sources write them, by scope, each once."""
@@ -202,13 +212,13 @@ class Catalogue:
         """Whether any name of the catalogue holds a folded word."""
         return self.word_count(word) > 0
 
-    def equivalent(self, left: Phrase, right: Phrase) -> bool:
-        """Whether two phrases (words sorted) name one thing, by the word lists or the catalogue's own synonyms."""
-        if self._equivalent is None:
+    def partners(self, phrase: Phrase) -> frozenset[Phrase]:
+        """Phrases that name the same as ``phrase``, by the word lists or the catalogue's own synonyms."""
+        if self._partners is None:
             rows = self._rows("SELECT one, other FROM equivalent WHERE ?", 1)
-            pairs = {(tuple(one.split()), tuple(other.split())) for one, other in rows}
-            self._equivalent = vocabulary.EQUIVALENT | pairs | {(other, one) for one, other in pairs}
-        return (left, right) in self._equivalent
+            learned = [(tuple(one.split()), tuple(other.split())) for one, other in rows]
+            self._partners = by_phrase((*vocabulary.EQUIVALENT, *learned))
+        return self._partners.get(phrase, _NO_PARTNERS)
 
     @property
     def comprehensive(self) -> bool:

@@ -6,7 +6,7 @@ Strict: a word that only one name holds, and that nothing here accounts for, mea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diagnosis_zero.nomenclature import acronym, guards, vocabulary
@@ -87,24 +87,30 @@ def pair_spellings(left: list[str], right: list[str], lexicon: Lexicon) -> None:
 
 def _pair_phrases(left: list[str], right: list[str], lexicon: Lexicon) -> None:
     """Take out equivalent phrases, the longest first."""
-    found = True
-    while found:
-        found = False
-        for here, there in _phrase_pairs(left, right):
-            if lexicon.equivalent(tuple(sorted(left[here])), tuple(sorted(right[there]))):
-                del left[here], right[there]
-                found = True
-                break
+    while pair := _equivalent_runs(left, right, lexicon):
+        here, there = pair
+        del left[here], right[there]
 
 
-def _phrase_pairs(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[slice, slice]]:
-    pairs = [(here, there) for here in _runs(left) for there in _runs(right)]
-    yield from sorted(pairs, key=lambda pair: -(pair[0].stop - pair[0].start + pair[1].stop - pair[1].start))
+def _equivalent_runs(left: Sequence[str], right: Sequence[str], lexicon: Lexicon) -> tuple[slice, slice] | None:
+    """The first runs that name one thing; the left one, then the right one, as long as can be."""
+    offered: dict[Phrase, slice] = {}
+    for there in _runs(right):
+        offered.setdefault(tuple(sorted(right[there])), there)
+    for here in _runs(left):
+        partners = lexicon.partners(tuple(sorted(left[here])))
+        if partners and (met := next((phrase for phrase in offered if phrase in partners), None)):
+            return here, offered[met]
+    return None
 
 
 def _runs(words: Sequence[str]) -> list[slice]:
-    ends = range(len(words))
-    return [slice(a, b + 1) for a in ends for b in ends[a : a + MAX_PHRASE]]
+    """Every run of at most ``MAX_PHRASE`` words, the longest first."""
+    return [
+        slice(start, start + length)
+        for length in range(min(MAX_PHRASE, len(words)), 0, -1)
+        for start in range(len(words) - length + 1)
+    ]
 
 
 _LETTERS_AND_NUMBER = re.compile(r"([a-z]{2,10})(\d{1,3}[a-z]?)?")

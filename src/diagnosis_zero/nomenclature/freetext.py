@@ -111,7 +111,7 @@ def _alike(left: str, right: str, lexicon: Lexicon) -> bool:
         return False
     if left[:PREFIX] == right[:PREFIX] and shorter < 2 * PREFIX:
         return True
-    return same_word(left, right, lexicon) or lexicon.equivalent((left,), (right,)) or root(left) == root(right)
+    return same_word(left, right, lexicon) or (right,) in lexicon.partners((left,)) or root(left) == root(right)
 
 
 def _pieces(text: str) -> set[str]:

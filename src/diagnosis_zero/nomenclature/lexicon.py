@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Protocol
 
 from diagnosis_zero.nomenclature import vocabulary
 
 Phrase = tuple[str, ...]
+"""Words, sorted."""
 
 
 class Lexicon(Protocol):
@@ -16,19 +19,30 @@ class Lexicon(Protocol):
         """Whether the nomenclature itself uses a word: two such words are two words, not one misspelled."""
         ...
 
-    def equivalent(self, left: Phrase, right: Phrase) -> bool:
-        """Whether two phrases, each with its words sorted, name one thing."""
+    def partners(self, phrase: Phrase) -> frozenset[Phrase]:
+        """The phrases that name the same thing as ``phrase``."""
         ...
+
+
+def by_phrase(pairs: Iterable[tuple[Phrase, Phrase]]) -> dict[Phrase, frozenset[Phrase]]:
+    """Every phrase with its partners, from pairs in either order."""
+    partners: dict[Phrase, set[Phrase]] = defaultdict(set)
+    for one, other in pairs:
+        partners[one].add(other)
+        partners[other].add(one)
+    return {phrase: frozenset(others) for phrase, others in partners.items()}
 
 
 class BuiltIn:
     """The word lists alone: no nomenclature, so any long word may be misspelled."""
 
+    _partners = by_phrase(vocabulary.EQUIVALENT)
+
     def knows_word(self, word: str) -> bool:
         return False
 
-    def equivalent(self, left: Phrase, right: Phrase) -> bool:
-        return (left, right) in vocabulary.EQUIVALENT
+    def partners(self, phrase: Phrase) -> frozenset[Phrase]:
+        return self._partners.get(phrase, frozenset())
 
 
 BUILT_IN = BuiltIn()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from diagnosis_zero.nomenclature import guards, reference
 from diagnosis_zero.nomenclature.answer import head_and_rest, views
@@ -17,7 +18,7 @@ from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
 from diagnosis_zero.nomenclature.facts import authority, rank
 from diagnosis_zero.nomenclature.freetext import same_content
 from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon
-from diagnosis_zero.nomenclature.normalise import Name, analyse
+from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key
 from diagnosis_zero.nomenclature.reference import Reference
 from diagnosis_zero.types import Match
 
@@ -43,13 +44,18 @@ def match(
         The label; a score (label 2 from 0.9, label 1 at 0.5, label 0 below 0.5 by shared words); the rule that
         decided; with a catalogue the entry that the prediction was found to be.
     """
-    truth = reference.read(tuple(references), tuple(reference_ids), catalogue)
-    whole = analyse(prediction)
-    if whole.literal in truth.keys or whole.canonical in truth.keys:
+    return _match(prediction, tuple(references), tuple(reference_ids), catalogue)
+
+
+@lru_cache(maxsize=100_000)
+def _match(prediction: str, references: tuple[str, ...], ids: tuple[str, ...], catalogue: Catalogue | None) -> Match:
+    """The verdict (cached: a group's completions often give the same answer)."""
+    truth = reference.read(references, ids, catalogue)
+    if literal_key(prediction) in truth.literals:
         return _same(Comparison(True, 1.0, "same name"), truth, catalogue)
     if catalogue is not None:
         found = catalogue.find(prediction)
-        if found and (verdict := _by_meaning(found, whole, truth, catalogue)):
+        if found and (verdict := _by_meaning(found, prediction, truth, catalogue)):
             return verdict
     return _by_reading(prediction, references, truth, catalogue)
 
@@ -57,13 +63,13 @@ def match(
 def _by_reading(prediction: str, references: Sequence[str], truth: Reference, catalogue: Catalogue | None) -> Match:
     """Judge every reading of the text: what it means, then how it is worded."""
     readings = [(view, analyse(view)) for view in views(prediction)]
-    if any(name.literal in truth.keys or name.canonical in truth.keys for _, name in readings):
+    if any(name.literal in truth.literals or name.canonical in truth.canonicals for _, name in readings):
         return _same(Comparison(True, 1.0, "same name"), truth, catalogue)
     known = Found()
     if catalogue is not None:
-        for view, name in readings:
+        for view, _ in readings:
             known = catalogue.find(view)
-            if known and (verdict := _by_meaning(known, name, truth, catalogue)):
+            if known and (verdict := _by_meaning(known, view, truth, catalogue)):
                 return verdict
             if known:
                 break
@@ -87,26 +93,32 @@ def _by_content(prediction: str, references: Sequence[str], catalogue: Catalogue
     return Match(2 if same else 0, score if same else min(score, 0.49), rule, *_shown(known.entries, catalogue))
 
 
-def _by_meaning(found: Found, name: Name, truth: Reference, catalogue: Catalogue) -> Match | None:
+def _by_meaning(found: Found, name: str, truth: Reference, catalogue: Catalogue) -> Match | None:
     """The verdict by what the catalogue says the prediction means; None where it cannot say."""
-    shown = _shown(found.entries, catalogue)
-    meanings = [_meaning_for(found, catalogue.entry(number)) for number in truth.entries]
-    same = frozenset(number for number, meant in zip(truth.entries, meanings, strict=True) if meant == {number})
-    if same:
-        return Match(2, 0.98, "synonym", *_shown(same, catalogue))
-    if found.entries & truth.parents and not _siblings(name, truth):
-        return Match(1, HYPERNYM_SCORE, "accepted hypernym", *_shown(found.entries & truth.parents, catalogue))
-    if any(number in meant for number, meant in zip(truth.entries, meanings, strict=True)):
-        return Match(0, 0.45, "ambiguous name", *shown)
+    if found.entries & truth.parents and not _siblings(analyse(name), truth):
+        parents = found.entries & truth.parents
+    else:
+        parents = frozenset()
+    if not truth.entries.isdisjoint(entry for entry, _, _ in found.said):
+        meanings = {number: _meaning_for(found, catalogue.entry(number)) for number in truth.entries}
+        same = frozenset(number for number, meant in meanings.items() if meant == {number})
+        if same:
+            return Match(2, 0.98, "synonym", *_shown(same, catalogue))
+        if not parents and any(number in meant for number, meant in meanings.items()):
+            return Match(0, 0.45, "ambiguous name", *_shown(found.entries, catalogue))
+    if parents:
+        return Match(1, HYPERNYM_SCORE, "accepted hypernym", *_shown(parents, catalogue))
     if found.entries & truth.broad_parents:
-        return Match(0, 0.3, "hypernym of too many diseases", *shown)
+        return Match(0, 0.3, "hypernym of too many diseases", *_shown(found.entries, catalogue))
     if truth.entries and not catalogue.compatible(found.entries | truth.entries):
-        return Match(0, 0.1, "another disease", *shown)
+        return Match(0, 0.1, "another disease", *_shown(found.entries, catalogue))
     return None
 
 
 def _meaning_for(found: Found, entry: Entry) -> frozenset[int]:
     """What the name means to the first authority, among those that number ``entry``, that uses it at all."""
+    if len(found.entries) == 1:
+        return found.entries
     for wanted in sorted(entry.authorities, key=rank):
         meant = meant_by(found.said, wanted)
         if meant:
@@ -146,7 +158,7 @@ def _by_head(prediction: str, truth: Reference, catalogue: Catalogue) -> Match |
     found, other = catalogue.find(head), catalogue.find(rest)
     if not found or (other and not other.entries & truth.entries):
         return None
-    verdict = _by_meaning(found, analyse(head), truth, catalogue)
+    verdict = _by_meaning(found, head, truth, catalogue)
     return replace(verdict, score=0.9, rule="name before its description") if verdict and verdict.label == 2 else None
 
 

@@ -34,8 +34,9 @@ _TABLE = str.maketrans(
 _LIST_MARK = re.compile(r"\s*(?:[-+•>]\s|\(?\d{1,2}[.)]\s)\s*")
 _TAG = re.compile(r"<[^<>]{0,60}>")
 _TOKEN = re.compile(r"[A-Za-z]+'s\b|[A-Za-z0-9]+(?:\.\d+)*")
-_NOT_ALNUM = re.compile(r"[^a-z0-9]+")
-_DIGITS_APART = re.compile(r"(\d)[^a-z0-9]+(?=\d)")
+_DIGITS_APART = re.compile(r"(\d)[^A-Za-z0-9\x1f]+(?=\d)")
+_TO_LITERAL = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)} | {0x1F: "|"}
+_MAY_MARK = frozenset(" \t\n-+>(0123456789")
 _ROMAN = re.compile(r"(x{0,3}(?:ix|iv|v?i{0,3}))([a-z]?)", re.IGNORECASE)
 _ROMAN_TAIL = re.compile(r"([A-Za-z]*[a-z][A-Z]?)(I{1,3}|IV|VI{0,3}|IX)")
 _LOCUS = re.compile(r"(\d{1,2}|[xy])((?:[pq](?:\d+(?:\.\d+)?|ter)?)+)")
@@ -102,9 +103,13 @@ def plain(text: str) -> str:
 
 
 def literal_key(text: str) -> str:
-    """Letters and digits of an already plain text in lower case; digits that stood apart stay apart."""
-    apart = _DIGITS_APART.sub(r"\1|", text.lower())
-    return "".join(_NOT_ALNUM.sub("", part) + "|" for part in apart.split("|"))[:-1]
+    """Letters and digits of a name in lower case, without markup; digits that stood apart stay apart."""
+    if not text.isascii() or "<" in text or "&" in text or text[:1] in _MAY_MARK:
+        text = plain(text)
+    text = text[:MAX_CHARS]
+    if _DIGITS_APART.search(text):
+        text = _DIGITS_APART.sub("\\1\x1f", text)
+    return text.translate(_TO_LITERAL)
 
 
 def _fold_words(text: str) -> list[tuple[str, str]]:

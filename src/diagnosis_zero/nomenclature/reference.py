@@ -2,65 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
 
 from diagnosis_zero.nomenclature.answer import reference_views
 from diagnosis_zero.nomenclature.catalogue import Catalogue
-from diagnosis_zero.nomenclature.normalise import Name, analyse
+from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key
 
 
-@dataclass(frozen=True, slots=True)
 class Reference:
-    """``given`` are the accepted names, ``names`` those and every other name of ``entries``; ``keys`` the literal
-    and canonical forms of the given names; ``parents`` the accepted hypernyms, ``parent_names`` theirs."""
+    """One case's truth. What a verdict by meaning needs is read at once, what one by wording needs on demand."""
 
-    given: tuple[Name, ...]
-    keys: frozenset[str]
-    entries: frozenset[int] = frozenset()
-    names: tuple[Name, ...] = ()
-    parents: frozenset[int] = frozenset()
-    broad_parents: frozenset[int] = frozenset()
-    parent_names: tuple[Name, ...] = ()
+    def __init__(self, names: tuple[str, ...], ids: tuple[str, ...], catalogue: Catalogue | None) -> None:
+        self._catalogue = catalogue
+        self._texts = tuple(view for name in names for view in reference_views(name))
+        self.literals = frozenset(literal_key(text) for text in self._texts) - {""}
+        self.entries = frozenset[int]() if catalogue is None else self._entries(ids, catalogue)
+        found = [catalogue.entry(number) for number in self.entries] if catalogue else []
+        self.parents = frozenset[int]().union(*(entry.accepted_parents for entry in found)) - self.entries
+        self.broad_parents = frozenset[int]().union(*(entry.broad_parents for entry in found)) - self.entries
+
+    def _entries(self, ids: tuple[str, ...], catalogue: Catalogue) -> frozenset[int]:
+        """What the identifiers mean, and what the names mean where that contradicts neither the identifiers nor
+        the other names; names that share a meaning mean just that."""
+        identified = (catalogue.identified(identifier) for identifier in ids)
+        entries = frozenset(number for number in identified if number is not None)
+        meanings = [meaning for text in self._texts if (meaning := catalogue.principal(text))]
+        if not meanings:
+            return entries
+        named = frozenset.intersection(*meanings) or frozenset[int]().union(*meanings)
+        return entries | named if not entries or catalogue.compatible(entries | named) else entries
+
+    @cached_property
+    def given(self) -> tuple[Name, ...]:
+        """The accepted names, with and without their bracketed abbreviations."""
+        return _distinct(map(analyse, self._texts))
+
+    @cached_property
+    def canonicals(self) -> frozenset[str]:
+        """The canonical forms of the accepted names."""
+        return frozenset(name.canonical for name in self.given)
+
+    @cached_property
+    def names(self) -> tuple[Name, ...]:
+        """The accepted names, and every other name of the entries."""
+        return _distinct((*self.given, *self._names_of(self.entries)))
+
+    @cached_property
+    def parent_names(self) -> tuple[Name, ...]:
+        """Every name of the accepted hypernyms."""
+        return _distinct(self._names_of(self.parents))
+
+    def _names_of(self, entries: frozenset[int]) -> list[Name]:
+        if self._catalogue is None:
+            return []
+        return [name for number in sorted(entries) for name in self._catalogue.meaning_names(number)]
 
 
 @lru_cache(maxsize=20_000)
 def read(names: tuple[str, ...], ids: tuple[str, ...], catalogue: Catalogue | None) -> Reference:
     """The reference of one case (cached: every completion of a group shares it)."""
-    given = _distinct(analyse(view) for name in names for view in reference_views(name))
-    keys = frozenset(key for name in given for key in (name.literal, name.canonical) if key)
-    if catalogue is None:
-        return Reference(given, keys, names=given)
-    entries = _entries(names, ids, catalogue)
-    found = [catalogue.entry(number) for number in sorted(entries)]
-    parents = frozenset[int]().union(*(entry.accepted_parents for entry in found)) - entries
-    broad = frozenset[int]().union(*(entry.broad_parents for entry in found)) - entries
-    above = (catalogue.entry(number) for number in sorted(parents))
-    return Reference(
-        given=given,
-        keys=keys,
-        entries=entries,
-        names=_distinct((*given, *(name for entry in found for name in entry.names))),
-        parents=parents,
-        broad_parents=broad,
-        parent_names=_distinct(name for entry in above for name in entry.names),
-    )
+    return Reference(names, ids, catalogue)
 
 
 def _distinct(names: Iterable[Name]) -> tuple[Name, ...]:
     return tuple(dict.fromkeys(name for name in names if name.words))
-
-
-def _entries(names: Sequence[str], ids: Sequence[str], catalogue: Catalogue) -> frozenset[int]:
-    """What the identifiers mean, and what the names mean where that contradicts neither the identifiers nor the
-    other names; names that share a meaning mean just that."""
-    identified = (catalogue.identified(identifier) for identifier in ids)
-    entries = frozenset(number for number in identified if number is not None)
-    meanings = [catalogue.principal(view) for name in names for view in reference_views(name)]
-    meanings = [meaning for meaning in meanings if meaning]
-    if not meanings:
-        return entries
-    shared = frozenset.intersection(*meanings)
-    named = shared or frozenset[int]().union(*meanings)
-    return entries | named if not entries or catalogue.compatible(entries | named) else entries

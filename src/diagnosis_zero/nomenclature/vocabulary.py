@@ -203,7 +203,7 @@ cystic | cyst
 hydrocephaly | hydrocephalus
 eosinophilia | eosinophilic
 """
-EQUIVALENT: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset(
+EQUIVALENT = tuple(
     (tuple(sorted(left)), tuple(sorted(right)))
     for line in _EQUIVALENT.strip().splitlines()
     for left in _phrases(line)
@@ -212,11 +212,12 @@ EQUIVALENT: frozenset[tuple[tuple[str, ...], tuple[str, ...]]] = frozenset(
 )
 """Phrases (their words sorted) that name one thing; taken in pairs as they stand, never chained."""
 
-NOISE = word_set("hereditary familial inherited genetic related associated caused mutation gene human rare")
+NOISE = word_set("related associated caused mutation gene human rare")
 """Words that one of two names may hold alone."""
 
 NOISE_BESIDE_NUMBER = NOISE | word_set(
-    "autosomal dominant recessive xlinked congenital primary isolated syndromic nonsyndromic idiopathic classic "
+    "hereditary familial inherited genetic "
+    "autosomal dominant recessive xlinked primary isolated syndromic nonsyndromic idiopathic classic "
     "severe lethal fatal progressive"
 )
 """The same where both names carry one series number, which settles these ("spastic paraplegia 4")."""
