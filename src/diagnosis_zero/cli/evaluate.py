@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from diagnosis_zero.cli import review
+from diagnosis_zero.cli.benchmark import benchmark
+from diagnosis_zero.cli.progress import progress, say
 from diagnosis_zero.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from diagnosis_zero.evaluate.target import Target
     from diagnosis_zero.types import Case, Generator
 
-Report = Callable[[int, int], None]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")]
 
 
@@ -29,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
     app.command("compare")(compare)
     app.command("judge-audit")(judge_audit)
+    app.command("benchmark")(benchmark)
     app.add_typer(review.commands, name="review")
 
 
@@ -95,7 +95,7 @@ def evaluate(
         endpoint, model_or_run, style, key_env, api_version, allow_remote, concurrency, rpm, timeout
     )
     if server and (sends := check_address(server, f"{len(chosen)} case texts")):
-        _say(sends)
+        say(sends)
     bill = Bill(price_in, price_out, budget)
     judging = Judging(
         judge,
@@ -115,10 +115,10 @@ def evaluate(
     )
     home = _home(model_or_run, out)
     summaries, folders = [], []
-    with _progress("judging") as judged, open_judge(judging, _say, judged) as named_judge:
+    with progress("judging") as judged, open_judge(judging, say, judged) as named_judge:
         for target in _targets(model_or_run, steps, recipe, server or None):
             folder = home / (target.slug + _suffix(top, samples))
-            with _progress(f"{target.name} step {target.step}") as report:
+            with progress(f"{target.name} step {target.step}") as report:
                 generator, opened = _generator(target, server or None, cases, raw=raw)
                 summary = run.evaluate(
                     generator,
@@ -330,35 +330,3 @@ def _print_subgroups(
     found = groups.subgroups({case.id: case for case in cases}, answers, verdicts, known)
     records.write_json(folder / "subgroups.json", [records.as_dict(one) for one in found])
     typer.echo(subgroup_table(found))
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-@contextmanager
-def _progress(doing: str) -> Iterator[Report]:
-    """A bar with an estimate on a terminal, a plain line every tenth elsewhere; both on standard error."""
-    if not sys.stderr.isatty():
-        yield _plain(doing)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def _plain(doing: str) -> Report:
-    told = 0
-
-    def report(done: int, of: int) -> None:
-        nonlocal told
-        tenth = 10 * done // max(1, of)
-        if tenth > told:
-            told = tenth
-            _say(f"{doing}: {done} of {of}")
-
-    return report

@@ -31,7 +31,7 @@ def targets(model_or_run: str, steps: str = "last", base: str | None = None) -> 
     """Which weights to evaluate, by ascending step.
 
     Args:
-        steps: of a run: "last", "all", or numbers ("0,100,200").
+        steps: of a run: "last", "ends" (first and last), "all", or numbers ("0,100,200").
         base: the model that the run began with, evaluated as step 0 where no checkpoint of that step stands.
 
     Raises:
@@ -64,12 +64,14 @@ def _wanted(steps: str, known: Sequence[int], run: Path) -> Sequence[int]:
         raise InputError("no checkpoint in it yet", where=run)
     if steps == "all":
         return known
+    if steps == "ends":
+        return sorted({known[0], known[-1]})
     if steps == "last":
         return known[-1:]
     try:
         numbers = sorted({int(step) for step in steps.split(",")})
     except ValueError as error:
-        raise InputError(f"--steps is {steps!r}", mend="Give last, all, or numbers like 0,100,200.") from error
+        raise InputError(f"--steps is {steps!r}", mend="Give last, ends, all, or numbers like 0,100,200.") from error
     for number in numbers:
         if number not in known:
             raise InputError(f"no checkpoint of step {number}", where=run, mend=f"There are: {_joined(known)}.")
