@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from doubles import Scripted, knows, make_cases
+from doubles import Scripted, full_form, knows, make_cases
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.compare import compare
@@ -73,3 +73,51 @@ def test_different_judges_are_refused(tmp_path):
 def test_a_folder_that_is_no_evaluation_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         compare(tmp_path, tmp_path)
+
+
+# --- against another system's ranks ----------------------------------------------------------------------------
+
+
+def test_published_ranks_are_compared_on_the_very_same_patients(tmp_path):
+    cases = make_cases(30)
+    ours = evaluated(tmp_path / "ours", knows(0, 1), cases)
+    table = tmp_path / "gpt.tsv"
+    rows = [f"case-{i}\tX\t5\t{1 if i % 5 == 0 else 3 if i % 5 == 4 else 0}" for i in range(25)]
+    rows.append("someone-else\tX\t5\t1")
+    table.write_text("packet_id\tdisease_id\tn_diagnoses\trank_of_correct\n" + "\n".join(rows) + "\n")
+    found = compare(table, ours, broader=True)
+    assert (found.before_name, found.n, found.dropped) == ("gpt", 25, 5)
+    assert (found.before, found.after) == pytest.approx((0.2, 0.4))
+    assert compare(table, ours, cluster="disease").clusters == 5
+
+
+def test_a_two_column_file_of_any_system_will_do(tmp_path):
+    ours = evaluated(tmp_path / "ours", knows(0), make_cases(10))
+    table = tmp_path / "lirical.csv"
+    table.write_text("id,rank\n" + "\n".join(f"case-{i}," for i in range(10)) + "\n")
+    assert compare(table, ours).before == 0
+    table.write_text("id,rank\ncase-0,first\n")
+    with pytest.raises(InputError, match=r"lirical\.csv:2: no whole number"):
+        compare(table, ours)
+    table.write_text("id,rank\ncase-0,1\ncase-0,2\n")
+    with pytest.raises(InputError, match="stands twice"):
+        compare(table, ours)
+
+
+def test_best_of_five_against_best_of_five(tmp_path):
+    cases = make_cases(10)
+    listing = full_form("1. Common cold\n2. Marfan syndrome")
+    settings = {"model": "m", "step": 0, "template": "{case}", "params": GREEDY, "judge": "ontology", "top": 5}
+    evaluate(Scripted(lambda text, sample: listing), cases, tmp_path / "ours", **settings)
+    table = tmp_path / "gpt.tsv"
+    table.write_text("packet_id\trank\n" + "\n".join(f"case-{i}\t5" for i in range(10)) + "\n")
+    assert compare(table, tmp_path / "ours", top=5).difference == pytest.approx(-0.8)
+    assert compare(table, tmp_path / "ours").before == 0
+
+
+def test_a_difference_in_how_they_were_asked_is_told(tmp_path):
+    a = evaluated(tmp_path / "a", knows(0), make_cases(10))
+    settings = {"model": "m", "step": 0, "template": "Look: {case}", "params": GREEDY, "judge": "ontology"}
+    evaluate(Scripted(knows(0)), make_cases(10), tmp_path / "b", **settings)
+    assert compare(a, tmp_path / "b").differing == ("template_sha256",)
+    assert compare(a, a).differing == ()

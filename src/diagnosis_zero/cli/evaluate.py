@@ -142,9 +142,10 @@ def evaluate(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="An evaluation folder: before.")],
+    first: Annotated[Path, typer.Argument(help="An evaluation folder, or a table of another system's ranks.")],
     second: Annotated[Path, typer.Argument(help="An evaluation folder: after.")],
     cluster: Annotated[str, typer.Option(help="What makes cases alike: article, disease, or none.")] = "article",
+    top: Annotated[int, typer.Option(help="1: the first diagnosis; 5: the best of five.")] = 1,
     broader: Annotated[bool, typer.Option("--broader", help="Label 1 counts as right too.")] = False,
     headline: Annotated[bool, typer.Option("--headline", help="Without cases whose text names the answer.")] = False,
     json_out: Json = None,
@@ -155,10 +156,11 @@ def compare(
 
     if cluster not in ("article", "disease", "none"):
         raise InputError(f"--cluster is {cluster!r}", mend="It is article, disease or none.")
-    found = comparing.compare(
-        first, second, cluster=cast("comparing.Cluster", cluster), broader=broader, leaking=not headline
-    )
+    grouping = cast("comparing.Cluster", cluster)
+    found = comparing.compare(first, second, cluster=grouping, top=top, broader=broader, leaking=not headline)
     typer.echo(found.sentence)
+    if found.differing:
+        typer.echo(f"They were asked differently: {', '.join(found.differing)}.")
     if found.dropped:
         typer.echo(f"{found.dropped} cases were left out: in one evaluation only, unscored, or failed.")
     if json_out:

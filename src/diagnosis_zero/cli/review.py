@@ -52,7 +52,7 @@ def back(
 
 
 def _read(first: Path, second: Path) -> tuple[dict[str, list[Answer]], dict[str, Case]]:
-    from diagnosis_zero.evaluate.compare import name_of
+    from diagnosis_zero.evaluate.scored import name_of
     from diagnosis_zero.records import read_jsonl
     from diagnosis_zero.types import Answer, Case
 

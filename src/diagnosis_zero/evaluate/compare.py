@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate import stats
-from diagnosis_zero.nomenclature.normalise import normalise
-from diagnosis_zero.records import read_jsonl
-from diagnosis_zero.types import Answer, Verdict
+from diagnosis_zero.evaluate.scored import RANKS, Scored, scored
 
 Cluster = Literal["article", "disease", "none"]
 ALPHA = 0.05
@@ -22,9 +19,9 @@ ALPHA = 0.05
 class Comparison:
     """Two evaluations on the ``n`` cases that both have scored; ``before`` and ``after`` are mean accuracies.
 
-    ``difference`` is after minus before with its 95 % interval; ``detectable`` is the difference that as
-    many cases show four times in five. ``dropped`` cases lack a verdict on one side or stand in one
-    evaluation only.
+    ``difference`` is after minus before with its 95 % interval; ``detectable`` is the difference that as many cases
+    show four times in five. ``dropped`` cases lack a verdict on one side or stand in one evaluation only.
+    ``differing`` names settings (sampling, prompt) that are not alike on both sides.
     """
 
     before_name: str
@@ -41,47 +38,38 @@ class Comparison:
     clusters: int
     dropped: int
     detectable: float
+    differing: tuple[str, ...]
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """The share of right samples of each fully scored case, and the clusters that it belongs to."""
-
-    judge: str
-    shares: Mapping[str, float]
-    articles: Mapping[str, str]
-    diseases: Mapping[str, str]
-    references: Mapping[str, tuple[str, ...]]
-    cases: int
-
-
 def compare(
-    first: Path, second: Path, *, cluster: Cluster = "article", broader: bool = False, leaking: bool = True
+    first: Path,
+    second: Path,
+    *,
+    cluster: Cluster = "article",
+    top: int = 1,
+    broader: bool = False,
+    leaking: bool = True,
 ) -> Comparison:
-    """Compare two evaluation folders.
+    """Compare two evaluation folders, or one with a table of another system's ranks (a file).
 
     Args:
         cluster: what makes cases alike: their article (default), their disease, or nothing.
+        top: 1 the first diagnosis, 5 the best of five.
         broader: count an accepted broader term (label 1) as right too.
         leaking: whether cases whose text names the answer take part.
 
     Raises:
         InputError: a folder is not an evaluation, the judges differ, or no case is common.
     """
-    before, after = (
-        scored(first, broader=broader, leaking=leaking),
-        scored(second, broader=broader, leaking=leaking),
-    )
-    _comparable(before, after, first, second)
-    common = [case for case in before.shares if case in after.shares]
-    groups = _clusters(before, cluster)
+    before, after = (scored(path, top=top, broader=broader, leaking=leaking) for path in (first, second))
+    common = _common(before, after)
+    clusters = _clusters(before if before.articles else after, cluster)
     values = [before.shares[case] for case in common], [after.shares[case] for case in common]
-    found = stats.paired(*values, [groups[case] for case in common] if groups else None)
-    names = name_of(first), name_of(second)
+    found = stats.paired(*values, [clusters[case] for case in common] if clusters else None)
     return Comparison(
-        before_name=names[0],
-        after_name=names[1],
+        before_name=before.name,
+        after_name=after.name,
         before=sum(values[0]) / len(common),
         after=sum(values[1]) / len(common),
         difference=found.difference,
@@ -92,39 +80,11 @@ def compare(
         cluster=cluster,
         n=found.n,
         clusters=found.clusters,
-        dropped=len(before.articles.keys() | after.articles.keys()) - len(common),
+        dropped=_dropped(before, after, len(common)),
         detectable=found.detectable,
-        sentence=sentence(found, *names),
+        differing=_differing(before, after),
+        sentence=sentence(found, before.name, after.name),
     )
-
-
-def scored(folder: Path, *, broader: bool = False, leaking: bool = True) -> Scored:
-    """Read an evaluation for comparison; cases with an unscored answer have no share."""
-    answers = list(read_jsonl(folder / "answers.jsonl", Answer))
-    verdicts = list(read_jsonl(folder / "verdicts.jsonl", Verdict))
-    labels: dict[str, list[int | None]] = defaultdict(list)
-    for verdict in verdicts:
-        labels[verdict.case_id].append(verdict.label)
-    counted = {answer.case_id: answer for answer in answers if leaking or not answer.leaks}
-    least = 1 if broader else 2
-    shares = {
-        case: sum((label or 0) >= least for label in labels[case]) / len(labels[case])
-        for case in counted
-        if labels[case] and None not in labels[case]
-    }
-    return Scored(
-        judge=verdicts[0].judge if verdicts else "none",
-        shares=shares,
-        articles={case: answer.source_id or case for case, answer in counted.items()},
-        diseases={case: disease_of(answer) for case, answer in counted.items()},
-        references={case: answer.references for case, answer in counted.items()},
-        cases=len(counted),
-    )
-
-
-def disease_of(answer: Answer) -> str:
-    """What marks an answer's true disease: its first identifier, else its normalised first name."""
-    return answer.reference_ids[0] if answer.reference_ids else normalise(answer.references[0])
 
 
 def sentence(found: stats.Paired, before: str, after: str) -> str:
@@ -142,34 +102,35 @@ def sentence(found: stats.Paired, before: str, after: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """ "p = 0.03", never "p = 0"."""
+    """``p = 0.03``, never ``p = 0``."""
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
-def name_of(folder: Path) -> str:
-    """An evaluation's name in sentences and tables: "demo step-000100", or the folder's own name."""
-    resolved = folder.resolve()
-    if resolved.parent.name == "evaluations":
-        return f"{resolved.parent.parent.name} {resolved.name}"
-    return resolved.name
-
-
 def _clusters(side: Scored, cluster: Cluster) -> Mapping[str, str] | None:
-    choices: dict[str, Callable[[], Mapping[str, str] | None]] = {
-        "article": lambda: side.articles,
-        "disease": lambda: side.diseases,
-        "none": lambda: None,
-    }
-    return choices[cluster]()
+    choices = {"article": side.articles, "disease": side.diseases, "none": None}
+    return choices[cluster] or None
 
 
-def _comparable(before: Scored, after: Scored, first: Path, second: Path) -> None:
-    if before.judge != after.judge:
+def _common(before: Scored, after: Scored) -> list[str]:
+    """Cases scored on both sides, once it is known that they can be compared."""
+    if before.judge != after.judge and RANKS not in (before.judge, after.judge):
         mend = "Judge both alike: dz evaluate --judge ... on each folder asks no model again."
-        raise InputError(f"{first} was judged by {before.judge!r}, {second} by {after.judge!r}", mend=mend)
-    common = before.shares.keys() & after.shares.keys()
+        raise InputError(f"{before.name} was judged by {before.judge!r}, {after.name} by {after.judge!r}", mend=mend)
+    common = [case for case in before.shares if case in after.shares]
     if not common:
-        raise InputError(f"{first} and {second} have no scored case in common", mend="Evaluate the same cases.")
+        what = f"{before.name} and {after.name} have no scored case in common"
+        raise InputError(what, mend="Evaluate the same cases.")
     for case in common:
-        if before.references[case] != after.references[case]:
-            raise InputError(f"case {case!r} has different accepted names in {first} and {second}")
+        if before.references.get(case, ()) != after.references.get(case, ()) and before.references and after.references:
+            raise InputError(f"case {case!r} has different accepted names in {before.name} and {after.name}")
+    return common
+
+
+def _dropped(before: Scored, after: Scored, common: int) -> int:
+    """Cases that an evaluation asked about and that are not compared; patients known to a table alone do not count."""
+    return len(before.articles.keys() | after.articles.keys()) - common
+
+
+def _differing(before: Scored, after: Scored) -> tuple[str, ...]:
+    known = before.settings.keys() & after.settings.keys()
+    return tuple(sorted(name for name in known if before.settings[name] != after.settings[name]))
