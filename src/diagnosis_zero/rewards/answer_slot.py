@@ -119,8 +119,8 @@ def _rejoined(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[_Piece]
     """The same pieces, but those that together are a name ("Spastic ataxia 10, autosomal recessive") are one."""
     while pieces:
         first = pieces[0]
-        alias = wording.ALIAS.match(first.text)
-        start = first.start + (alias.end() if alias else 0)
+        opening = wording.CONFIDENCE.match(first.text) or wording.ALIAS.match(first.text)
+        start = first.start + (opening.end() if opening else 0)
         spans = range(min(len(pieces), MAX_SPAN), 1, -1)
         size = next((n for n in spans if _is_name(text[start : pieces[n - 1].end], truth)), 1)
         end = pieces[size - 1].end
@@ -187,6 +187,8 @@ def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
     if alias := wording.ALIAS.match(text):
         name = text[alias.end() :]
         return "another disease" if _another(name, truth) else "repeats"
+    if truth.known(text) and not explaining:
+        return "another disease"
     if wording.CONTRASTS.intersection(words):
         return "hedged"
     if reason := _turned(text, truth.accepted, ("only alike",)):
@@ -199,7 +201,7 @@ def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
     if words[0] in wording.JOINS:
         names = words[0] in ("and", "plus") and any(map(names_disease, words))
         return "another disease" if names or _names_another(text, words, truth) else "qualifies"
-    if truth.known(text) or any(map(names_disease, words)):
+    if any(map(names_disease, words)):
         return "another disease"
     if _abbreviation(text) and piece.opener not in ("(", "["):
         return "repeats" if _spells(text, kept) else "another disease"

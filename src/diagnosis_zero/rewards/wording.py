@@ -71,14 +71,14 @@ ALIAS = re.compile(
 EXPLAINS = _words(
     "confirmed proven established verified supported diagnosed documented evidenced demonstrated shown based given "
     "because since per according consistent compatible presenting presentation manifesting manifested manifests "
-    "characterized characterised which that who features findings explains explaining explained fits by genetic "
-    "genetically molecular molecularly sequencing biopsy test testing clinical clinically the this these patient "
-    "his her he she it is was are meets meeting leading complicated in at on as affecting involving a an"
+    "characterized characterised which that who features explains explaining explained fits by the this these "
+    "patient his her he she it is was are meets meeting leading complicated in at on as affecting involving a an"
 )
 """First words of an explanation."""
 
 EVIDENCE = _words(
-    "mutation mutations variants pathogenic heterozygous homozygous hemizygous gene presence criteria evidence findings"
+    "mutation mutations variants pathogenic heterozygous homozygous hemizygous gene sequencing testing tests biopsy "
+    "presence criteria evidence findings"
 )
 """Anywhere in a piece, these make an explanation of it."""
 
