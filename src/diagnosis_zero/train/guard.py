@@ -1,12 +1,11 @@
 """Watches a run and says when it goes wrong. Every detector is a pure function of the metrics so far.
 
-A metric is compared with the run's own past, never with another run's numbers: the mean of the last few steps
-against the best mean that as many earlier steps ever had. A change counts when it is larger than a share of the past
-value, than a least amount that matters, and than ``NOISE`` standard errors of the metric's own step-to-step noise; so
-a detector waits longer in a noisy run instead of crying wolf. ``DETECTORS`` holds every threshold.
+A metric is compared with the run's own past, never with another run's numbers: the mean of its last few steps against
+the best mean that as many steps had before. A change counts when it is larger than a share of the past value, than a
+least amount that matters, and than ``NOISE`` standard errors of the metric's own step-to-step noise, so that a detector
+waits longer in a noisy run instead of crying wolf. ``DETECTORS`` holds the thresholds.
 
-A detector whose metric the run does not write is silent. What the metrics mean: ``docs/metrics.md``; how the
-thresholds were set, and what they missed: ``docs/stability.md``.
+A detector whose metric the run does not write is silent. What the metrics mean: ``docs/metrics.md``.
 """
 
 from __future__ import annotations
@@ -26,23 +25,28 @@ Level = Literal["warning", "collapse"]
 Decision = Literal["go on", "stop", "rewind"]
 Values = NDArray[np.float64]
 Columns = Mapping[str, Values]
+"""Values of every metric in the order written."""
 Detector = Callable[[Columns], str | None]
 """What is wrong, in words with numbers; None: nothing."""
 
 NOISE = 5.0
-"""Standard errors that a change must exceed. Best-of-many windows is a biased past: 5 leaves about 4."""
-Scales = tuple[tuple[int, int, float], ...]
-"""(steps now, steps of the past, factor on the thresholds), shortest first."""
-QUICK: Scales = ((1, 2, 2.0), (3, 5, 1.0))
-"""For metrics with little noise: a plunge of one step, or the smaller change of three."""
-SLOW: Scales = ((5, 10, 1.0),)
+"""Standard errors that a change must exceed; the best of many windows is a flattered past, which takes about 1."""
+HORIZON = 300
+"""Steps of training that are looked back on; held-out scores are kept for the whole run."""
 QUIET = 25
 """Steps for which a detector that has spoken says nothing more."""
+
+Scales = tuple[tuple[int, int, float], ...]
+"""(steps now, steps of the past, factor on the thresholds), the quickest first."""
+QUICK: Scales = ((1, 2, 2.0), (3, 5, 1.0))
+"""For shares of completions, which have little noise: a plunge in one step, or half of it over three."""
+SLOW: Scales = ((5, 10, 1.0), (20, 20, 1.0))
+"""For scores, which depend on the prompts of the step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One sign of trouble; ``warning`` is told, ``collapse`` is acted on."""
+    """One sign of trouble; a ``warning`` is told, a ``collapse`` is acted on."""
 
     detector: str
     level: Level
@@ -50,19 +54,18 @@ class Alarm:
 
 
 def check(rows: Sequence[Row]) -> list[Alarm]:
-    """The alarms that the history gives now, without those that its ``guard/...`` events told lately."""
+    """The alarms that the history gives now, without those that ``guard/...`` events of the last steps told."""
     columns = _columns(rows)
-    found = [
+    told = _told_lately(rows)
+    return [
         Alarm(name, level, message)
         for name, (level, detector) in DETECTORS.items()
-        if (message := detector(columns)) is not None
+        if f"guard/{name}" not in told and (message := detector(columns)) is not None
     ]
-    told = _told_lately(rows)
-    return [alarm for alarm in found if f"guard/{alarm.detector}" not in told]
 
 
 def decide(alarms: Sequence[Alarm], on_collapse: str, rewinds_left: int) -> Decision:
-    """What to do: ``on_collapse`` is ``warn``, ``stop`` or ``rewind``; without rewinds left, the run stops."""
+    """What to do. ``on_collapse``: ``warn``, ``stop`` or ``rewind``; without rewinds left the run stops."""
     if on_collapse == "warn" or all(alarm.level == "warning" for alarm in alarms):
         return "go on"
     return "rewind" if on_collapse == "rewind" and rewinds_left > 0 else "stop"
@@ -73,60 +76,45 @@ def decide(alarms: Sequence[Alarm], on_collapse: str, rewinds_left: int) -> Deci
 
 def falls(key: str, *, share: float, least: float, scales: Scales = QUICK) -> Detector:
     """The metric is below its best by more than ``share`` of it and by more than ``least``."""
-    return partial(_moved, key, share, least, scales, -1)
+    return partial(_moved, key, -1, share, least, scales)
 
 
 def rises(key: str, *, share: float, least: float, scales: Scales = QUICK) -> Detector:
     """The metric is above its lowest by more than ``share`` of it and by more than ``least``."""
-    return partial(_moved, key, share, least, scales, 1)
+    return partial(_moved, key, 1, share, least, scales)
 
 
-def _moved(key: str, share: float, least: float, scales: Scales, sign: int, columns: Columns) -> str | None:
-    values = sign * _finite(columns, key)
-    for recent, earlier, times in scales:
-        change = _change(values, recent, earlier, np.min)
-        if change and change.now - change.past > max(times * share * abs(change.past), times * least, change.margin):
-            return f"{key} went from {sign * change.past:.3g} to {sign * change.now:.3g}"
+def _moved(key: str, sign: int, share: float, least: float, scales: Scales, columns: Columns) -> str | None:
+    values = _finite(columns, key)
+    for recent, earlier, factor in scales:
+        change = _change(values, sign, recent, earlier)
+        if change and change.size > max(factor * share * abs(change.past), factor * least, change.margin):
+            return f"{key} went from {change.past:.3g} to {change.now:.3g}"
     return None
 
 
-def sinks_below(key: str, *, share: float, recent: int = 5, first: int = 10) -> Detector:
-    """The metric is below this share of where it began."""
-
-    def detect(columns: Columns) -> str | None:
-        values = _finite(columns, key)
-        if len(values) < first + recent:
-            return None
-        start, now = values[:first].mean(), values[-recent:].mean()
-        return f"{key} is {now:.3g}, from {start:.3g} at the start" if now < share * start else None
-
-    return detect
-
-
-def stays_above(key: str, *, bound: float, recent: int = 10) -> Detector:
+def stays_above(key: str, *, bound: float, steps: int = 10) -> Detector:
     """The metric was above the bound in each of the last steps."""
 
     def detect(columns: Columns) -> str | None:
-        values = _finite(columns, key)[-recent:]
-        if len(values) < recent or values.min() <= bound:
+        values = _finite(columns, key)[-steps:]
+        if len(values) < steps or values.min() <= bound:
             return None
-        return f"{key} was above {bound:g} for {recent} steps ({values.mean():.3g})"
+        return f"{key} was above {bound:g} for {steps} steps ({values.mean():.3g})"
 
     return detect
 
 
-def jumps(key: str, *, times: float, least: float, recent: int = 3, earlier: int = 30) -> Detector:
-    """The median of the last steps is so many times the median of those before: for metrics with heavy tails."""
+def jumps(key: str, *, times: float, least: float) -> Detector:
+    """The median of the last 3 steps is so many times the median of the 30 before: for metrics with heavy tails."""
 
     def detect(columns: Columns) -> str | None:
         values = _finite(columns, key)
-        before = values[-recent - earlier : -recent]
+        before, last = values[-33:-3], values[-3:]
         if len(before) < 5:
             return None
-        usual, now = float(np.median(before)), float(np.median(values[-recent:]))
-        if now <= max(times * usual, least):
-            return None
-        return f"{key} is {now:.3g}, {now / max(usual, 1e-12):.0f} times its usual {usual:.3g}"
+        usual, now = float(np.median(before)), float(np.median(last))
+        return f"{key} is {now:.3g}, usually {usual:.3g}" if now > max(times * usual, least) else None
 
     return detect
 
@@ -135,47 +123,76 @@ def jumps(key: str, *, times: float, least: float, recent: int = 3, earlier: int
 
 
 def not_finite(columns: Columns) -> str | None:
-    """Three of the last five steps were skipped, or their numbers are not finite. One skipped step is healed by
-    skipping it; a streak means that the weights themselves have gone."""
-    last = {key: columns[key][-5:] for key in ("policy/skipped", "policy/loss") if key in columns}
-    bad = max((int(np.sum(~np.isfinite(v) | ((v > 0) & (k == "policy/skipped")))) for k, v in last.items()), default=0)
-    return f"{bad} of the last 5 updates were not finite" if bad >= 3 else None
+    """Three of the last five steps left an update out. One is healed by leaving it out; a streak means that the
+    weights or the rewards give no finite gradient any more."""
+    skipped = int(np.sum(_finite(columns, "policy/skipped")[-5:] > 0))
+    return f"updates of {skipped} of the last 5 steps were not finite" if skipped >= 3 else None
 
 
 def score_lost(columns: Columns) -> str | None:
-    """Held-out accuracy lost 15 % of its best, and was already down by 7 % the time before; or a third at once."""
+    """Held-out accuracy, mean of two looks, lost 15 % of its best; or a third of it at one look.
+
+    Its noise is that of its own differences once there are a few, and no more than that of a share of ``val/cases``.
+    """
     scores = _finite(columns, "val/accuracy")
-    if len(scores) < 3:
+    if len(scores) < 2:
         return None
-    best, before, now = scores[:-1].max(), scores[-2], scores[-1]
-    lost = now < 0.67 * best or (now < 0.85 * best and before < 0.93 * best)
-    return f"val/accuracy is {now:.3g}, its best was {best:.3g}" if lost else None
+    noise = _score_noise(scores, float(columns.get("val/cases", np.array([200.0]))[-1]))
+    best, now = scores[:-1].max(), scores[-1]
+    plunge = now < 0.67 * best and best - now > 6 * math.sqrt(2) * noise
+    pairs = (scores[1:] + scores[:-1]) / 2
+    fall = len(pairs) > 1 and pairs[:-1].max() - pairs[-1] > max(0.15 * pairs[:-1].max(), 4 * noise)
+    return f"val/accuracy is {now:.3g}, its best was {best:.3g}" if plunge or fall else None
+
+
+def _score_noise(scores: Values, cases: float) -> float:
+    best = float(scores.max())
+    binomial = math.sqrt(max(best * (1 - best), 1 / cases) / cases)
+    return binomial if len(scores) < 7 else min(binomial, _step_noise(scores[:-1]))
 
 
 def reward_without_truth(columns: Columns) -> str | None:
-    """Reward rises above where it began while what it stands for falls: the reward is being hacked."""
-    reward = _change(_finite(columns, "reward/mean"), 5, 10, np.min)
-    if reward is None or reward.now - reward.past <= max(0.1 * abs(reward.past), reward.margin):
-        return None
-    for key, windows in (("val/judge", (1, 2)), ("reward/accuracy", (5, 10))):
-        truth = _change(_finite(columns, key), *windows, np.max)
-        if truth is not None and truth.past - truth.now > max(0.15 * truth.past, 0.6 * truth.margin):
-            return (
-                f"reward/mean rose from {reward.past:.3g} to {reward.now:.3g} while {key} fell "
-                f"from {truth.past:.3g} to {truth.now:.3g}"
-            )
+    """What the reward stands for has fallen, the reward has not: it is being earned in another way."""
+    for truth_key, pay_key, scales in (
+        ("reward/accuracy", "reward/mean", SLOW),
+        ("val/judge", "val/reward", ((1, 2, 1.0), (2, 3, 1.0))),
+    ):
+        truth, pay = _finite(columns, truth_key), _finite(columns, pay_key)
+        for recent, earlier, _ in scales if len(truth) == len(pay) else ():
+            change = _change(truth, -1, recent, earlier)
+            if change is None or change.size <= max(0.2 * change.past, 0.6 * change.margin):
+                continue
+            paid, pays = pay[change.window].mean(), pay[-recent:].mean()
+            if pays >= paid:
+                fell = f"{truth_key} fell from {change.past:.3g} to {change.now:.3g}"
+                return f"{fell} while {pay_key} went from {paid:.3g} to {pays:.3g}"
     return None
 
 
+def entropy_collapsed(columns: Columns) -> str | None:
+    """Entropy fell to an eighth, or by two fifths within ten steps, and the reward gained nothing by it. A fall that
+    pays is what learning looks like."""
+    entropy, reward = _finite(columns, "policy/entropy"), _finite(columns, "reward/mean")
+    if len(entropy) < 18 or len(reward) < 18:
+        return None
+    start, before, now = entropy[:5].mean(), entropy[-15:-10].mean(), entropy[-3:].mean()
+    sudden = now < 0.6 * before and reward[-5:].mean() <= reward[-15:-5].mean()
+    deep = now < start / 8 and reward[-10:].mean() <= reward[:10].mean()
+    if not (sudden or deep):
+        return None
+    past = f"was {before:.3g} ten steps ago and {start:.3g} at first"
+    return f"policy/entropy is {now:.3g}, {past}, and the reward gained nothing"
+
+
 def length_without_accuracy(columns: Columns) -> str | None:
-    """Completions are twice as long as they once were, and no more often right: growth that nobody asked for."""
-    length = _change(_finite(columns, "length/mean"), 5, 10, np.min)
-    accuracy = _change(_finite(columns, "reward/accuracy"), 5, 10, np.min)
-    if length is None or accuracy is None or length.now <= max(1.6 * length.past, length.past + length.margin):
+    """Completions are half as long again as they were, and no more often right."""
+    length, accuracy = _finite(columns, "length/mean"), _finite(columns, "reward/accuracy")
+    if len(length) < 40 or len(accuracy) < 40:
         return None
-    if accuracy.now - accuracy.past > accuracy.margin:
+    then, now = length[:20].mean(), length[-20:].mean()
+    if now < 1.5 * then or accuracy[-20:].mean() > accuracy[:20].mean():
         return None
-    return f"length/mean rose from {length.past:.3g} to {length.now:.3g} tokens without a gain in accuracy"
+    return f"length/mean went from {then:.3g} to {now:.3g} tokens without a gain in accuracy"
 
 
 DETECTORS: dict[str, tuple[Level, Detector]] = {
@@ -187,18 +204,18 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
     "script-mixed": ("collapse", falls("reward/language", share=0.1, least=0.1)),
     "truncated": ("collapse", rises("length/truncated", share=0.0, least=0.25)),
     "repetition": ("collapse", rises("text/repetition", share=0.0, least=0.25)),
-    "length-without-accuracy": ("collapse", length_without_accuracy),
-    "entropy-collapsed": ("collapse", sinks_below("policy/entropy", share=0.1)),
+    "entropy-collapsed": ("collapse", entropy_collapsed),
     "entropy-exploded": ("collapse", rises("policy/entropy", share=0.5, least=0.3)),
     "kl-ran-away": ("collapse", jumps("policy/kl", times=10, least=0.5)),
     "gradient-blew-up": ("collapse", jumps("policy/grad_norm", times=10, least=0.0)),
+    "length-without-accuracy": ("warning", length_without_accuracy),
     "thought-lost": ("warning", falls("reward/reasoning", share=0.2, least=0.15)),
     "text-after-answer": ("warning", falls("reward/nothing_after", share=0.1, least=0.1)),
     "nothing-to-learn": ("warning", stays_above("groups/zero_variance", bound=0.9)),
     "clipped": ("warning", stays_above("policy/clip_fraction", bound=0.4)),
     "sampler-gap": ("warning", stays_above("policy/mismatch_kl", bound=0.01)),
 }
-"""Name -> (level, detector). The order is that in which alarms are told."""
+"""Name -> (level, detector), in the order in which alarms are told."""
 
 
 # --- parts
@@ -208,29 +225,41 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
 class _Change:
     past: float
     now: float
+    size: float
+    """How far it went for the worse; negative: it is better than ever."""
     margin: float
     """``NOISE`` standard errors of the difference."""
+    window: slice
+    """Where the best of the past stands in the values."""
 
 
-def _change(values: Values, recent: int, earlier: int, best: Callable[[Values], float]) -> _Change | None:
-    """Mean of the last ``recent`` values, and the best mean of any ``earlier`` consecutive ones before them."""
-    if len(values) < recent + earlier:
-        return None
+def _change(values: Values, sign: int, recent: int, earlier: int) -> _Change | None:
+    """The mean of the last ``recent`` values against the best mean of ``earlier`` consecutive ones before them; the
+    best is the lowest for ``sign`` 1 (a rise is for the worse), the highest for -1."""
     before = values[:-recent]
-    sums = np.concatenate([[0.0], np.cumsum(before)])
-    means = (sums[earlier:] - sums[:-earlier]) / earlier
-    step_noise = math.sqrt(float(np.mean(np.diff(before[-50:]) ** 2)) / 2)  # differences: a trend is no noise
-    margin = NOISE * step_noise * math.sqrt(1 / recent + 1 / earlier)
-    return _Change(float(best(means)), float(values[-recent:].mean()), margin)
+    if len(before) < earlier:
+        return None
+    means = np.convolve(before, np.full(earlier, 1 / earlier), mode="valid")
+    at = int(np.argmin(sign * means))
+    past, now = float(means[at]), float(values[-recent:].mean())
+    margin = NOISE * _step_noise(before[-50:]) * math.sqrt(1 / recent + 1 / earlier)
+    return _Change(past, now, sign * (now - past), margin, slice(at, at + earlier))
+
+
+def _step_noise(values: Values) -> float:
+    """Standard deviation of one value, from differences of neighbours: a trend is no noise."""
+    return math.sqrt(float(np.mean(np.diff(values) ** 2)) / 2) if len(values) > 1 else 0.0
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, Values]:
-    """Values of every metric in the order written; steps and words left out."""
+    """Training metrics of the last ``HORIZON`` steps, held-out ones of the whole run; words are left out."""
+    oldest = rows[-1]["step"] - HORIZON if rows else 0
     found: dict[str, list[float]] = {}
     for row in rows:
-        for key, value in row.items():
-            if key != "step" and isinstance(value, int | float):
-                found.setdefault(key, []).append(value)
+        if row["kind"] == "val" or (row["kind"] == "train" and row["step"] > oldest):
+            for key, value in row.items():
+                if isinstance(value, int | float):
+                    found.setdefault(key, []).append(value)
     return {key: np.array(values, dtype=np.float64) for key, values in found.items()}
 
 
