@@ -10,6 +10,7 @@ import typer
 
 from diagnosis_zero.cli import review
 from diagnosis_zero.cli.benchmark import benchmark
+from diagnosis_zero.cli.diagnose import diagnose
 from diagnosis_zero.cli.progress import progress, say
 from diagnosis_zero.errors import InputError, nearest
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("compare")(compare)
     app.command("judge-audit")(judge_audit)
     app.command("benchmark")(benchmark)
+    app.command("diagnose")(diagnose)
     app.add_typer(review.commands, name="review")
 
 
@@ -83,7 +85,7 @@ def evaluate(
 
     if top not in (1, 5):
         raise InputError(f"--top is {top}", mend="It is 1 or 5.")
-    recipe = _recipe(model_or_run)
+    recipe = own_settings(model_or_run)
     looked_up = model_or_run.startswith("baseline:")
     default = "top5" if top == 5 else recipe.get("template", "diagnosis")
     wording = prompts.PLACEHOLDER if looked_up else prompts.load_template(template or default)
@@ -210,7 +212,7 @@ def judge_audit(
         records.write_json(json_out, figures)
 
 
-def _recipe(model_or_run: str) -> dict[str, str]:
+def own_settings(model_or_run: str) -> dict[str, str]:
     """What a run's own configuration says of its prompt and the model it began with."""
     path = Path(model_or_run) / "config.toml"
     if not path.is_file():
