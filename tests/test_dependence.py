@@ -32,6 +32,7 @@ WITHOUT_TORCH = (
 
 INSIDE_A_FUNCTION = {
     "evaluate.local": {"torch", "transformers", f"{PACKAGE}.engine"},  # the local client
+    "evaluate.harness": {f"{PACKAGE}.engine"},  # the same, for lm-eval
     "cases.length": {"transformers"},  # the tokenizer that --max-prompt-tokens counts with
 }
 """What these modules may import after all, inside the function that needs it."""
@@ -48,7 +49,8 @@ ONLY = {  # of the project; types, besides, takes the standard library alone
     "types": set[str](),
     "engine": {f"{PACKAGE}.{part}" for part in ("engine", "types", "errors")},
 }
-MAY_READ_CONFIG = ("cli", "config", "train.loop", "scale", "doctor")
+MAY_READ_CONFIG = ("cli", "config", "experiment", "demo", "train.loop", "train.start", "scale", "doctor")
+"""Where a run is put together: the commands, the two experiments they start, and the loop with its opening."""
 OF_AN_EXTRA = {"verl", "ray", "trl", "lm_eval", "wandb", "tensorboard", "peft", "openai", "gguf", "psutil", "lingua"}
 
 
@@ -97,7 +99,7 @@ def broken(module: str, one: Import) -> str | None:
     if within(one.target, {f"{PACKAGE}.cli"}) and part != "cli":
         return "nobody imports cli"
     if within(one.target, {f"{PACKAGE}.config"}) and not within(name, MAY_READ_CONFIG):
-        return "config is read in cli and train.loop only"
+        return "config is read where a run is put together only"
     if within(one.target, OF_AN_EXTRA) and not one.in_function:
         return f"{one.target.split('.')[0]} is of an extra: imported inside the function that needs it"
     return None

@@ -65,6 +65,10 @@ class Vignettes(_Section):
     findings: Count = 6
     noise: Annotated[int, Field(ge=0)] = 1
     """Findings of each case that do not belong to its disease."""
+    excluded: Annotated[int, Field(ge=0)] = 2
+    """Findings of each case that are told to be absent."""
+    phrasings: Count = 2
+    """Ways to write one finding."""
     seed: int = 0
 
 
@@ -175,7 +179,9 @@ class Eval(_Section):
     every: Count = 10
     cases: Count = 200
     samples: Annotated[int, Field(ge=0)] = 0
-    """Sampled answers of each case beside the greedy one."""
+    """Sampled answers of each case beside the greedy one, here and in the final evaluation."""
+    test_cases: Count | None = None
+    """Test cases of the evaluations before and after training, the first so many; absent: all."""
 
 
 class Checkpoint(_Section):

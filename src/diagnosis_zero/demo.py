@@ -23,6 +23,7 @@ QUICK = (
     "train.steps=8",
     "eval.cases=40",
     "eval.every=4",
+    "eval.test_cases=60",
 )
 """A small rehearsal of the same path, for tests and continuous integration: too short to learn much."""
 

@@ -45,6 +45,7 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
     evaluated: list[int] = []
 
     def evaluate_test(policy: Policy, step: int, cases: list[Case]) -> None:
+        cases = cases[: recipe.eval.test_cases]
         view.say(f"evaluating {len(cases)} test cases at step {step}")
         evaluate_policy(recipe, policy, step, cases)
         evaluated.append(step)
@@ -61,7 +62,7 @@ def reward_of(recipe: Recipe, *, think_opened: bool = False) -> RewardFn:
     """The reward function that a recipe asks for."""
     wanted = recipe.reward
     return build_reward(
-        method=wanted.method, catalogue=wanted.catalogue, weights=wanted.weights, think_opened=think_opened
+        method=wanted.method, catalogue=wanted.source, weights=wanted.weights, think_opened=think_opened
     )
 
 
@@ -83,7 +84,7 @@ def evaluate_policy(recipe: Recipe, policy: Policy, step: int, cases: list[Case]
             params=SamplingParams(recipe.rollout.max_tokens, temperature, seed=EVALUATION_SEED),
             n=n,
             judge=recipe.reward.method,
-            catalogue=recipe.reward.catalogue,
+            catalogue=recipe.reward.source,
             think_opened=opens_thinking(policy),
         )
 

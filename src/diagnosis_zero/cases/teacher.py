@@ -24,11 +24,11 @@ EVIDENCE = 2
 """Most findings named in a rationale."""
 
 _THOUGHTS = (
-    "{Found} point to {answer}.",
-    "{Found} fit {answer}.",
     "Think of {answer}: {found}.",
     "{answer} would explain {found}.",
+    "Consider {answer}, which fits {found}.",
 )
+"""A hypothesis, then the findings that speak for it."""
 
 
 def reasoning(world: World, case: Case, *, skill: float, teacher: str = "partner") -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +179,10 @@ def _dequantise(source: Path, target: Path) -> None:
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     plain.save_pretrained(aside)
     tokenizer.save_pretrained(aside)
-    aside.rename(target)
+    if target.exists():  # another process was quicker
+        shutil.rmtree(aside)
+    else:
+        aside.rename(target)
 
 
 def cache_folder() -> Path:

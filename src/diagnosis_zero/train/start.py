@@ -18,7 +18,7 @@ from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.train.warmstart import Example, warm_start
 from diagnosis_zero.types import Case
 
-TINY = {"vocabulary": 2048, "hidden": 192, "layers": 4, "heads": 4}
+TINY = {"vocabulary": 2048, "hidden": 160, "layers": 4, "heads": 4}
 """Shape of the model named "tiny"."""
 WARMSTART_CASES = 4000
 """Rendered vignettes that a warm start draws its batches from."""
@@ -46,7 +46,12 @@ def splits(recipe: Recipe, run_dir: Path) -> Splits:
 def world_of(settings: Vignettes) -> vignettes.World:
     """The closed world that a recipe's vignettes come from."""
     return vignettes.build_world(
-        diseases=settings.diseases, seed=settings.seed, findings=settings.findings, noise=settings.noise
+        diseases=settings.diseases,
+        seed=settings.seed,
+        findings=settings.findings,
+        noise=settings.noise,
+        excluded=settings.excluded,
+        phrasings=settings.phrasings,
     )
 
 
