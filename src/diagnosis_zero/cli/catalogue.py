@@ -95,6 +95,46 @@ def find(
         typer.echo(f"less directly also: {', '.join(opened.entry(other).id for other in others)}")
 
 
+@commands.command()
+def audit(
+    catalogue: Opened = "default",
+    limit: Annotated[int | None, typer.Option(min=1, help="Audit this many diseases, evenly spread.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Audit 300 diseases.")] = False,
+    json_out: Json = None,
+) -> None:
+    """How many diseases have another that the reward would accept, and what share of synonyms it accepts."""
+    from functools import partial
+
+    from diagnosis_zero.nomenclature.audit import audit as count
+    from diagnosis_zero.nomenclature.audit import diseases
+    from diagnosis_zero.records import write_json
+
+    opened = _open(catalogue)
+    if opened is None:
+        raise InputError("nothing to audit", mend="Leave out --catalogue none.")
+    methods = {
+        "sequence": _method("sequence", None),
+        "ontology": _method("ontology", opened),
+        "ontology, names unknown": _method("ontology", None),
+    }
+    found = diseases(opened, 300 if quick else limit)
+    tallies = count(opened, methods, found, track=partial(_shown, doing="auditing"))
+    figures = {name: tally.as_dict() for name, tally in tallies.items()}
+    if json_out:
+        write_json(json_out, {"catalogue": str(opened.path), "meta": opened.meta(), "methods": figures})
+    typer.echo("\n".join(_audit_table(figures)))
+
+
+def _audit_table(figures: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield f"{'method':25s} {'diseases':>9s} {'another accepted':>17s} {'synonyms':>9s} {'accepted':>9s}"
+    for name, row in figures.items():
+        wrong, accepted = row["wrong_disease_acceptance"], row["synonyms_accepted"]
+        yield f"{name:25s} {row['diseases']:9,} {wrong:17.2%} {row['synonyms']:9,} {accepted:9.2%}"
+    for name, row in figures.items():
+        for what, examples in (("accepted wrongly", "wrong_examples"), ("refused", "refused_examples")):
+            yield from (f"{name}, {what}: {example}" for example in row[examples][:3])
+
+
 def _described(catalogue: Catalogue, number: int) -> Iterator[str]:
     entry = catalogue.entry(number)
     yield f"{entry.id} {entry.name}"
@@ -120,7 +160,7 @@ def score(
     from diagnosis_zero.nomenclature.score import score_rows
     from diagnosis_zero.records import atomic_write, read_rows, write_json
 
-    judge = _method(method, catalogue)
+    judge = _method(method, None if method == "sequence" else _open(catalogue))
     labels: Counter[int] = Counter()
     with atomic_write(out) as handle:
         for row in score_rows(_shown(islice(read_rows(pairs), limit), "scoring"), judge, pairs):
@@ -132,7 +172,7 @@ def score(
     typer.echo(out)
 
 
-def _method(name: str, catalogue: str) -> MatchFn:
+def _method(name: str, catalogue: Catalogue | None) -> MatchFn:
     """A way to judge pairs, by its name."""
     if name == "sequence":
         from diagnosis_zero.rewards import sequence
@@ -142,8 +182,7 @@ def _method(name: str, catalogue: str) -> MatchFn:
         raise InputError(f"unknown method {name!r}", mend=nearest(name, ["ontology", "sequence"]))
     from diagnosis_zero.nomenclature.match import match
 
-    opened = _open(catalogue)
-    return lambda prediction, references, ids: match(prediction, references, reference_ids=ids, catalogue=opened)
+    return lambda prediction, references, ids: match(prediction, references, reference_ids=ids, catalogue=catalogue)
 
 
 def _open(catalogue: str) -> Catalogue | None:

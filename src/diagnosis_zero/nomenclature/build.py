@@ -163,16 +163,29 @@ def _shown_order(identifier: str) -> tuple[int, str]:
 
 
 def _forms(facts: Collected, entry_of: Mapping[str, int]) -> list[tuple[str, int, str, int]]:
-    """(key, entry, authority, its most trusted scope) of every name that means its disease."""
-    best: dict[tuple[str, int, str], int] = {}
+    """(key, entry, authority, its most trusted scope) of every name that means its disease.
+
+    Under its literal key a name is found with everything that its canonical key means, so that one look-up by
+    the cheaper key says the same.
+    """
+    meant: dict[str, set[tuple[int, str, int]]] = defaultdict(set)
+    canonical_of: set[tuple[str, str]] = set()
     for identifier, said in facts.names.items():
         for text, scope in said.items():
             if scope > Scope.ABBREVIATION:
                 continue
-            for key in analyse(text).keys:
-                place = (key, entry_of[identifier], authority(identifier))
-                best[place] = min(best.get(place, scope), scope)
-    return sorted((*place, scope) for place, scope in best.items())
+            name = analyse(text)
+            for key in {name.canonical, name.bare} - {""}:
+                meant[key].add((entry_of[identifier], authority(identifier), scope.value))
+            canonical_of.add((name.literal, name.canonical))
+    for literal, canonical in sorted(canonical_of):
+        if literal and literal != canonical:
+            meant[literal] |= meant[canonical]
+    best: dict[tuple[str, int, str], int] = {}
+    for key, rows in meant.items():
+        for entry, who, said_as in rows:
+            best[key, entry, who] = min(best.get((key, entry, who), said_as), said_as)
+    return sorted((*place, trusted) for place, trusted in best.items())
 
 
 def _names_by_entry(facts: Collected, entry_of: Mapping[str, int]) -> dict[int, list[Name]]:

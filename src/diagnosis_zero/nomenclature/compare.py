@@ -143,8 +143,9 @@ def _spelled_out(letters: str, words: Sequence[str], alone: bool, numbered: bool
     inside = len(letters) > 3 or (len(letters) == 3 and (numbered or not alone))
     for run in sorted(_all_runs(words), key=lambda run: run.start - run.stop):
         phrase = tuple(words[run])
-        for noun in ("", *vocabulary.CLASS_NOUNS):
-            spelled = (*phrase, noun) if noun else phrase
+        told = tuple(word for word in phrase if word not in vocabulary.UNSPELLED)
+        for noun in ("", *sorted(vocabulary.CLASS_NOUNS)):
+            spelled = (*told, noun) if noun else told
             if letters == "".join(word[0] for word in spelled):
                 return phrase
             if inside and (len(spelled) > 1 or numbered) and acronym.spells(letters, spelled):

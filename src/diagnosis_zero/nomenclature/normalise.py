@@ -38,6 +38,7 @@ _DIGITS_APART = re.compile(r"(\d)[^A-Za-z0-9\x1f]+(?=\d)")
 _TO_LITERAL = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)} | {0x1F: "|"}
 _MAY_MARK = frozenset(" \t\n-+>(0123456789")
 _ROMAN = re.compile(r"(x{0,3}(?:ix|iv|v?i{0,3}))([a-z]?)", re.IGNORECASE)
+_ROMAN_LETTER = re.compile(r"([IVX]+)([a-z])")
 _ROMAN_TAIL = re.compile(r"([A-Za-z]*[a-z][A-Z]?)(I{1,3}|IV|VI{0,3}|IX)")
 _LOCUS = re.compile(r"(\d{1,2}|[xy])((?:[pq](?:\d+(?:\.\d+)?|ter)?)+)")
 _CHROMOSOME = re.compile(r"\d{1,2}|[xy]")
@@ -223,19 +224,17 @@ def _arabic(written: str, before: str, last: bool) -> str | None:
     tail = _ROMAN_TAIL.fullmatch(written)
     if tail:
         return f"{tail[1].lower()}{_value(tail[2])}"  # "ApoCIII"
-    found = _ROMAN.fullmatch(written)
-    if not found or not found[1]:
-        return None
+    found = _ROMAN_LETTER.fullmatch(written) or _ROMAN.fullmatch(written)
+    if not found or not found[1] or not (found[1].isupper() or written.islower()):
+        return None  # "Via"
     roman, letter = found[1], found[2]
     announced = before in vocabulary.DESIGNATED
     if letter and not (announced or last or len(roman) > 1 or (roman.isupper() and letter.islower())):
-        return None  # "ID", "VA", "in": words and abbreviations, unless something says designator
-    if letter and not announced and not last and written.islower():
-        return None  # "via", "vid"
+        return None  # "ID", "VA": words and abbreviations, unless something says designator
+    if letter and written.islower() and not announced and (not last or len(roman) == 1):
+        return None  # "via", "vid", "is"
     if set(roman.lower()) == {"x"} and not announced:
         return None  # X chromosomes, not tens
-    if written.islower() and letter and len(roman) == 1 and not announced:
-        return None  # "is", "id"
     return f"{_value(roman)}{letter.lower()}"
 
 
@@ -255,7 +254,7 @@ def _bind(words: list[str]) -> list[str]:
             continue
         if pending:
             word, pending = pending + word, ""
-        elif word in vocabulary.FILLERS or word in vocabulary.KIND_WORDS:
+        elif word in vocabulary.KIND_WORDS or (word in vocabulary.FILLERS and not _is_letter(word, out)):
             continue
         if word in vocabulary.PREFIXES or word == "without":
             pending = word if word != "without" else "without~"
@@ -264,6 +263,11 @@ def _bind(words: list[str]) -> list[str]:
         else:
             out.append(word)
     return out + ([pending] if pending else [])
+
+
+def _is_letter(word: str, before: list[str]) -> bool:
+    """The "A" of "type 2, A" is no article."""
+    return word == "a" and bool(before) and before[-1].isdigit()
 
 
 def _joins(left: str, right: str) -> bool:

@@ -9,25 +9,30 @@ from rapidfuzz.distance import OSA
 from diagnosis_zero.nomenclature import guards, vocabulary
 from diagnosis_zero.nomenclature.lexicon import Lexicon
 
+LONG = 12
 MIN_LENGTH = 6
 """Shorter words are too often one letter from another word (Dent, Kent)."""
 
 
 def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
-    """Equal, two spellings or inflections of one root, or one slip apart (two in words of 12 letters) while not
-    both are words of the nomenclature."""
+    """Equal, two spellings or inflections of one root, or one slip apart while not both are words of the
+    nomenclature; two slips in a long word of which the nomenclature knows the other form."""
     if left == right or _one_root(left, right):
         return True
-    return _one_slip(left, right) and not (lexicon.knows_word(left) and lexicon.knows_word(right))
+    slips = _slips(left, right)
+    if slips == 0 or (slips == 2 and min(len(left), len(right)) < LONG):
+        return False
+    known = lexicon.knows_word(left), lexicon.knows_word(right)
+    return not all(known) and (slips == 1 or any(known))
 
 
 @lru_cache(maxsize=200_000)
-def _one_slip(left: str, right: str) -> bool:
-    shorter = min(len(left), len(right))
-    if shorter < MIN_LENGTH or guards.opposed(left, right):
-        return False
-    allowed = 2 if shorter >= 12 else 1
-    return OSA.distance(left, right, score_cutoff=allowed) <= allowed
+def _slips(left: str, right: str) -> int:
+    """1 or 2 letters wrong, exchanged, too many or too few; 0 where it is more, or the words may not be compared."""
+    if min(len(left), len(right)) < MIN_LENGTH or guards.opposed(left, right):
+        return 0
+    distance = OSA.distance(left, right, score_cutoff=2)
+    return distance if distance <= 2 else 0
 
 
 @lru_cache(maxsize=200_000)

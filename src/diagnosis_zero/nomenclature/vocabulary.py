@@ -230,3 +230,6 @@ INFLECTIONS = (
     "is", "y", "a", "e",
 )  # fmt: skip
 """Endings that turn a word about, not its meaning ("myotonia", "myotonic"); the longest are tried first."""
+
+UNSPELLED = word_set("coa")
+"""Words that abbreviations pass over ("MCAD": medium-chain acyl-CoA dehydrogenase)."""
