@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
         evaluate_policy(recipe, policy, step, cases)
         evaluated.append(step)
 
-    train(recipe, reward_of(recipe), evaluate_test, resume=resume, force=force, view=view)
+    train(recipe, partial(reward_of, recipe), evaluate_test, resume=resume, force=force, view=view)
     report = build([folder], folder / "report.html")
     last = max(evaluated, default=0)
     if last == 0:
@@ -58,7 +59,7 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
     return Outcome(folder, report, _compared(folder, last, ""), _compared(folder, last, SAMPLED))
 
 
-def reward_of(recipe: Recipe, *, think_opened: bool = False) -> RewardFn:
+def reward_of(recipe: Recipe, think_opened: bool = False) -> RewardFn:
     """The reward function that a recipe asks for."""
     wanted = recipe.reward
     return build_reward(

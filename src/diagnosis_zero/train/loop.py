@@ -38,6 +38,8 @@ from diagnosis_zero.types import Case, RewardFn, SamplingParams
 STEP_SEEDS = 1_000_003
 """Sampling seeds of different runs' steps do not meet: seed = run.seed * STEP_SEEDS + step."""
 
+RewardFor = Callable[[bool], RewardFn]
+"""The reward, given whether the model's chat template opens <think> itself: a completion then lacks the tag."""
 Evaluate = Callable[[Policy, int, list[Case]], None]
 """Called with the policy before the first and after the last step, and the test cases."""
 
@@ -61,7 +63,7 @@ class _Run:
 
 def train(
     recipe: Recipe,
-    reward: RewardFn,
+    reward_for: RewardFor,
     evaluate: Evaluate,
     *,
     resume: bool = False,
@@ -82,7 +84,7 @@ def train(
     done = 0 if latest is None else _step_of(latest)
     checkpoint.cut_after(folder, done if latest else -1)
     with MetricsLog(folder, recipe.run.sinks) as log:
-        run = _begin(recipe, folder, cases, latest, reward, log, view)
+        run = _begin(recipe, folder, cases, latest, reward_for, log, view)
         if done == 0:
             if not series(log.rows, "val/accuracy"):
                 _look(run, 0)
@@ -193,7 +195,7 @@ def _begin(
     folder: Path,
     cases: start.Splits,
     latest: Path | None,
-    reward: RewardFn,
+    reward_for: RewardFor,
     log: MetricsLog,
     view: View,
 ) -> _Run:
@@ -216,6 +218,7 @@ def _begin(
     reference = start.reference_of(recipe.train.kl_coefficient, checkpoint.folder(folder, 0), dtype)
     template = prompts.load_template(recipe.prompt.template)
     opened = start.opens_thinking(policy)
+    reward = reward_for(opened)
     return _Run(recipe, folder, cases, policy, reference, optimizer, reward, template, opened, log, view)
 
 
