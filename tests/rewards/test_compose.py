@@ -14,7 +14,7 @@ from diagnosis_zero.errors import InputError
 from diagnosis_zero.parsing import parse, render
 from diagnosis_zero.rewards import DEFAULT_WEIGHTS, build_reward
 from diagnosis_zero.rewards.accuracy import METHODS
-from diagnosis_zero.types import Case, Match
+from diagnosis_zero.types import Case
 
 CASE = Case(id="1", source="test", source_id="1", text="A tall boy.", names=("Marfan syndrome", "MFS"))
 FULL = render("Tall, lens.", "Marfan syndrome")
@@ -67,24 +67,6 @@ def test_the_original_reward(completion: str, score: float) -> None:
 )  # fmt: skip
 def test_less_than_the_full_form_earns_less(completion: str) -> None:
     assert REWARD(completion, CASE).score < REWARD(FULL, CASE).score
-
-
-def test_an_accepted_hypernym_earns_a_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels come from the matcher; here a matcher that knows one hypernym."""
-    grade = lambda answer, case: METHODS["sequence"](None)(answer, case)  # noqa: E731
-    from diagnosis_zero.rewards.accuracy import Grade
-
-    monkeypatch.setitem(
-        METHODS,
-        "sequence",
-        lambda _: (
-            lambda answer, case: Grade(Match(1, 0.6, "hypernym")) if answer == "aortopathy" else grade(answer, case)
-        ),
-    )
-    found = build_reward(method="sequence")(render("r", "aortopathy"), CASE)
-    assert found.parts["accuracy"] == 0.0
-    assert found.parts["hypernym"] == 1.0
-    assert found.score == pytest.approx(0.2)
 
 
 def test_template_that_opened_think() -> None:

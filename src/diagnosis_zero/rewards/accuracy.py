@@ -61,6 +61,7 @@ def _by_meaning(catalogue: Catalogue | None, answer: str, case: Case) -> Grade:
     truth = answer_slot.Truth(
         accepted=case.names,
         same=lambda text: judge(text).label == 2,
+        covers=lambda text: judge(text).label >= 1,
         known=lambda text: catalogue is not None and bool(catalogue.find(text)),
     )
     slot = answer_slot.read(answer, truth)

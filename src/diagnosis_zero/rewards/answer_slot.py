@@ -1,15 +1,16 @@
 """What one answer block commits to: a single diagnosis, or a refusal with the reason.
 
 The block is cut into pieces at punctuation and at words that join (``or``, ``with``, ``confirmed``). The
-shortest beginning that names the true disease is the claim, and every later piece must be harmless: an
-explanation, a code, another name of the same disease. A qualifier ("type 2", an abbreviation) stays with the
-claim, and the matcher judges both together. Without such a beginning the matcher judges the whole.
+shortest beginning that names the true disease (or else an accepted hypernym) is the claim, and every later
+piece must be harmless: an explanation, a code, another name of the same disease. A qualifier ("type 2", an
+abbreviation) stays with the claim, and the matcher judges both together. Without such a beginning the matcher
+judges the whole.
 
 So the truth pays only where it stands first and alone. Names win over cutting: a text that is, as a whole, an
 accepted name or a name of the nomenclature is never cut, whatever it holds ("with or without", "-like", "/").
 Words that deny, hedge or point to somebody else refuse an answer unless an accepted name has them too.
 
-Pure: the nomenclature arrives as two functions. The work is bounded: 1,000 characters, 24 pieces.
+Pure: the nomenclature arrives as functions. The work is bounded: 1,000 characters, 20 pieces.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from diagnosis_zero.nomenclature.normalise import analyse, plain
 from diagnosis_zero.rewards import wording
 
 MAX_CHARS = 1000
-MAX_PIECES = 24
+MAX_PIECES = 20
 MAX_SPAN = 10
 """Pieces of one name, or words before a head noun. "Coloboma, ocular, with or without hearing impairment, cleft
 lip/palate, and/or mental retardation" has nine pieces."""
@@ -53,6 +54,8 @@ class Truth:
     """The names of the true disease."""
     same: Callable[[str], bool]
     """Whether a text names the true disease."""
+    covers: Callable[[str], bool]
+    """The same, or an accepted hypernym of it."""
     known: Callable[[str], bool]
     """Whether a text is a name of the nomenclature, of whichever disease."""
 
@@ -75,7 +78,7 @@ def read(answer: str, truth: Truth) -> Slot:
         return Slot(name)
     if len(_pieces(readings[-1])) > MAX_PIECES:
         return Slot("", "too many parts")
-    claims = (_first_claim(text, truth) for text in readings)
+    claims = (_first_claim(text, names, truth) for names in (truth.same, truth.covers) for text in readings)
     return next(filter(None, claims), None) or _whole(readings[-1], truth)
 
 
@@ -129,7 +132,7 @@ def _rejoined(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[_Piece]
 
 
 def _whole(text: str, truth: Truth) -> Slot:
-    """Nothing at the beginning is the true disease: it must not come later, and the whole must be one name."""
+    """Nothing at the beginning covers the true disease: it must not come later, and the whole must be one name."""
     pieces = _pieces(text)
     refusal = _turned(text, truth.accepted)
     shortened = any(_spells(pieces[0].text, name) for name in truth.accepted)
@@ -141,17 +144,17 @@ def _whole(text: str, truth: Truth) -> Slot:
 
 
 def _later(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[str]:
-    """The phrases that name the true disease after the first piece."""
+    """The phrases that name the true disease after the first piece: a few pieces, or all from one on."""
     for at, first in enumerate(pieces[1:], start=1):
-        spans = (text[first.start : last.end] for last in pieces[at : at + MAX_SPAN])
-        yield from filter(truth.same, spans)
+        ends = {last.end for last in (*pieces[at : at + 3], pieces[-1])}
+        yield from filter(truth.same, (text[first.start : end] for end in ends))
 
 
-def _first_claim(text: str, truth: Truth) -> Slot | None:
-    """The shortest beginning that names the true disease, and what the rest makes of it."""
+def _first_claim(text: str, names: Callable[[str], bool], truth: Truth) -> Slot | None:
+    """The shortest beginning that ``names`` the true disease, and what the rest makes of it."""
     pieces = _pieces(text)
     for count, piece in enumerate(pieces, start=1):
-        if truth.same(text[: piece.end]):
+        if names(text[: piece.end]):
             return _judged(text[: piece.end], _rejoined(text, pieces[count:], truth), truth)
     return None
 
@@ -180,7 +183,7 @@ def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
         return "repeats"
     if wording.HEADS.issuperset(words):
         return "qualifies"
-    if truth.same(text.partition(" ")[2] if words[0] in ("or", "and") else text):
+    if truth.same(text.partition(" ")[2]) if words[0] in ("or", "and") else truth.covers(text):
         return "repeats"
     if truth.known(f"{kept} {text}"):
         return "qualifies"
@@ -238,13 +241,13 @@ def _evident(text: str, words: Sequence[str]) -> bool:
 
 def _another(name: str, truth: Truth) -> bool:
     """Whether the nomenclature holds both names, as different diseases; else a stated synonym is believed."""
-    return truth.known(name) and not truth.same(name) and any(map(truth.known, truth.accepted))
+    return truth.known(name) and not truth.covers(name) and any(map(truth.known, truth.accepted))
 
 
 def _names_another(text: str, words: Sequence[str], truth: Truth) -> bool:
     """Whether an explanation names another disease: "... Ehlers-Danlos syndrome" (but not "this disorder"), or
     "has achondroplasia too"."""
-    if wording.HAS_TOO.intersection(words) and any(map(names_disease, words)) and not _mentions(text, truth.same):
+    if wording.HAS_TOO.intersection(words) and any(map(names_disease, words)) and not _mentions(text, truth.covers):
         return True
     tokens = text.split()
     heads = [at for at, token in enumerate(tokens) if at and token.strip(".,'\"").lower() in wording.HEADS]
@@ -254,7 +257,7 @@ def _names_another(text: str, words: Sequence[str], truth: Truth) -> bool:
 def _other_head(tokens: Sequence[str], at: int, truth: Truth) -> bool:
     """Whether the phrase that ends with the head noun ``tokens[at]`` is a name, and not the true disease's."""
     phrase = " ".join(tokens[max(0, at - MAX_SPAN) : at + 1])
-    if tokens[at - 1].lower() in wording.GENERAL or _mentions(phrase, truth.same):
+    if tokens[at - 1].lower() in wording.GENERAL or _mentions(phrase, truth.covers):
         return False
     return tokens[at - 1][0].isupper() or _mentions(phrase, truth.known)
 
