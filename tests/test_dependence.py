@@ -31,8 +31,7 @@ WITHOUT_TORCH = (
 """Parts that can be used on a machine without torch, and whose import is quick."""
 
 INSIDE_A_FUNCTION = {
-    "evaluate.local": {"torch", "transformers", f"{PACKAGE}.engine"},  # the local client
-    "evaluate.harness": {f"{PACKAGE}.engine"},  # the same, for lm-eval
+    "evaluate.harness": {f"{PACKAGE}.engine"},  # the local model that lm-eval measures
     "cases.length": {"transformers"},  # the tokenizer that --max-prompt-tokens counts with
 }
 """What these modules may import after all, inside the function that needs it."""
@@ -165,7 +164,7 @@ def test_no_detour_to_torch() -> None:
         ("train.loop", "from diagnosis_zero.cli import main", "nobody imports cli"),
         ("scale.verl", "import verl", "verl is of an extra"),
         ("train.metrics", "from wandb import init", "wandb is of an extra"),
-        ("evaluate.local", "import torch", "evaluate never imports torch"),
+        ("evaluate.harness", "import torch", "evaluate never imports torch"),
     ],
 )
 def test_broken_rule_is_found(module: str, source: str, rule: str) -> None:
@@ -180,7 +179,7 @@ def test_broken_rule_is_found(module: str, source: str, rule: str) -> None:
     [
         ("train.loop", "from diagnosis_zero import config"),
         ("train.metrics", "def sink():\n    import wandb"),
-        ("evaluate.local", "def client():\n    from diagnosis_zero.engine.model import load"),
+        ("evaluate.harness", "def client():\n    from diagnosis_zero.engine.model import load"),
         ("engine.model", "import torch\nfrom diagnosis_zero.types import Completion"),
         ("cli.train", "from diagnosis_zero.cli import app\nfrom diagnosis_zero.config import load"),
     ],

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from diagnosis_zero import config
+from diagnosis_zero.cases.teacher import TEACHERS
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.rewards.accuracy import METHODS
+from diagnosis_zero.train import loss
+from diagnosis_zero.train.advantage import NORMALISE
+from diagnosis_zero.train.metrics import SINKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -56,6 +63,21 @@ def test_every_objective_has_a_recipe_that_is_what_its_name_says(objective: str)
     }
     bounds = (train.clip_low, train.clip_high)
     assert (*bounds, train.aggregation, train.normalise, train.overlong, train.minibatches) == expected[objective]
+
+
+def test_names_that_a_recipe_may_choose_are_those_the_modules_offer() -> None:
+    """The configuration spells the names out, since it must not import torch; they must not drift apart."""
+
+    def choices(section: type[BaseModel], key: str) -> set[str]:
+        return set(get_args(section.model_fields[key].annotation))
+
+    assert choices(config.Train, "objective") == set(loss.OBJECTIVES) == set(config.OBJECTIVE_DEFAULTS)
+    assert choices(config.Train, "aggregation") == set(loss.AGGREGATIONS)
+    assert choices(config.Train, "kl_estimator") == set(loss.KL_ESTIMATORS)
+    assert choices(config.Train, "normalise") == set(NORMALISE)
+    assert choices(config.Reward, "method") == set(METHODS)
+    assert choices(config.Warmstart, "teacher") == set(TEACHERS)
+    assert set(get_args(config.Sink)) == set(SINKS)
 
 
 def test_shipped_recipe_by_a_wrong_name() -> None:

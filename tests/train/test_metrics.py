@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.parsing import FAULTS
+from diagnosis_zero.rewards import build_reward
+from diagnosis_zero.train import guard
+from diagnosis_zero.train.loss import LossInputs, LossSettings, mean_metrics, policy_loss
 from diagnosis_zero.train.metrics import FILE, SINKS, MetricsLog, best_step, read, series
+from diagnosis_zero.train.observe import rollout_metrics, validation_metrics
+from diagnosis_zero.types import Case, Completion, Group
 
 
 def test_rows_are_on_disk_as_they_are_written(tmp_path: Path) -> None:
@@ -156,3 +164,31 @@ def test_missing_package_is_named_with_the_extra(tmp_path: Path, sink: str) -> N
 def test_without_sinks_nothing_heavy_is_loaded() -> None:
     code = "import sys, diagnosis_zero.train.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def written_metrics() -> set[str]:
+    """What a step and a look at the validation cases really write, from one made-up group."""
+    case = Case("c", "made", "c", "A boy with long fingers.", ("Marfan syndrome",))
+    texts = ("<think>Long fingers.</think><answer>Marfan syndrome</answer>", "no form at all")
+    reward = build_reward(method="sequence")
+    completions = tuple(Completion(text, "stop", token_ids=(1, 2, 3)) for text in texts)
+    groups = [Group(case, (1,), completions, tuple(reward(text, case) for text in texts))]
+    one = torch.ones(1)
+    inputs = LossInputs(one, one, one, torch.zeros(1, dtype=torch.int64), one, one, one, one)
+    return {
+        *rollout_metrics(groups, False),
+        *validation_metrics(groups, groups, False),
+        *mean_metrics([policy_loss(inputs, LossSettings()).sums]),
+        *("policy/grad_norm", "policy/skipped", "policy/lr", "time/rollout", "time/update", "time/step"),
+    }
+
+
+def test_every_metric_is_explained() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`([a-z]+/[a-z_]+)`", text))
+    faults = {f"format/{fault}" for fault in FAULTS}
+    assert "`format/<fault>`" in text
+    assert written_metrics() - faults - explained == set()
+    watched = set(re.findall(r'"([a-z]+/[a-z_]+)"', Path(guard.__file__).read_text(encoding="utf-8")))
+    assert "val/accuracy" in watched
+    assert watched - explained == set()
