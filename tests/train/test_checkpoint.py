@@ -244,7 +244,7 @@ def test_cut_takes_away_what_came_after(tmp_path: Path) -> None:
 
 def test_rewind_keeps_what_it_takes_away(tmp_path: Path) -> None:
     written_run(tmp_path)
-    kept = tmp_path / "rewound" / "01"
+    kept = tmp_path / "rewinds" / "1-at-step-30"
     checkpoint.cut_after(tmp_path, 10, keep_in=kept)
     assert checkpoint.steps(tmp_path) == [10]
     assert (kept / "metrics.jsonl").read_text(encoding="utf-8").count("\n") == 30

@@ -99,9 +99,7 @@ def test_dual_clip_bounds_a_negative_advantage() -> None:
 def test_gspo_takes_one_ratio_of_the_completion() -> None:
     # geometric mean of 1.5 and 1.1 = sqrt(1.65) = 1.2845233; bounds wide enough: (-1.2845 * 2 / 2 + 0.5) / 2
     s = math.sqrt(1.65)
-    loss, gradient = loss_and_gradient(
-        example("sequence-mean"), objective="gspo", clip_low=0.6, clip_high=0.5
-    )
+    loss, gradient = loss_and_gradient(example("sequence-mean"), objective="gspo", clip_low=0.6, clip_high=0.5)
     assert loss == pytest.approx((-s + 0.5) / 2)
     assert gradient == pytest.approx([-s / 4, -s / 4, 0.5 / 2])  # both tokens share the completion's ratio
     # narrow bounds: the whole first completion is clipped to 1.2, the second to 0.8
@@ -275,17 +273,13 @@ def textbook(batch: Sequence[Completion], leaves: Sequence[Tensor], s: LossSetti
 def test_loss_and_gradient_equal_the_textbook(
     batch: list[Completion], objective: str, how: str, estimator: str
 ) -> None:
-    choice = LossSettings(
-        objective=objective, clip_low=0.3, clip_high=0.4, kl_coefficient=0.2, kl_estimator=estimator
-    )
+    choice = LossSettings(objective=objective, clip_low=0.3, clip_high=0.4, kl_coefficient=0.2, kl_estimator=estimator)
     leaves = [torch.tensor(one.logprobs, dtype=torch.float64, requires_grad=True) for one in batch]
     weights = aggregation_weights([len(one.old) for one in batch], how, max_tokens=5).tolist()
     ours = policy_loss(flat(batch, weights, leaves), choice).loss
     theirs = textbook(batch, leaves, choice, how)
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
-    for mine, their in zip(
-        torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves), strict=True
-    ):
+    for mine, their in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves), strict=True):
         torch.testing.assert_close(mine, their, rtol=1e-6, atol=1e-6)
 
 
