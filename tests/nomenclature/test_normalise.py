@@ -29,6 +29,7 @@ SAME = {
     "prefix apart": ("Non syndromic hypotrichosis", "Nonsyndromic hypotrichosis"),
     "ISCN": ("del(5)(q14.3)", "5q14.3 microdeletion"),
     "band range": ("Duplication of Xp11.22p11.23", "Xp11.23-p11.22 duplication"),
+    "article": ("Ataxia due to a NOTCH9 mutation", "Ataxia due to NOTCH9 mutation"),
     "inheritance code": ("AR primary microcephaly 5", "Autosomal recessive primary microcephaly 5"),
 }
 DIFFERENT = {
@@ -38,6 +39,8 @@ DIFFERENT = {
     "class noun": ("Cushing disease", "Cushing syndrome"),
     "numbers apart": ("Monosomy 1 1q", "Monosomy 11q"),
     "greek letter": ("alpha-thalassemia", "beta-thalassemia"),
+    "the letter A": ("Thalassanemia type A", "Thalassanemia"),
+    "a last A": ("Hemophilia A", "Hemophilia"),
     "word, not numeral": ("Via disease", "6a disease"),
 }
 

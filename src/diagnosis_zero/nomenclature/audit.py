@@ -16,6 +16,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
 from diagnosis_zero.nomenclature.catalogue import Catalogue
+from diagnosis_zero.nomenclature.normalise import literal_key
 from diagnosis_zero.nomenclature.score import MatchFn
 
 LETTERS_NEEDED = 0.75
@@ -70,8 +71,10 @@ def diseases(catalogue: Catalogue, limit: int | None = None) -> list[Audited]:
 def _audited(catalogue: Catalogue, number: int) -> Audited:
     entry = catalogue.entry(number)
     said = catalogue.names(number)
-    names = dict.fromkeys(name for scope in ("preferred", "exact", "abbreviation") for name in said.get(scope, ()))
-    return Audited(number, entry.id, entry.name, tuple(name for name in names if name != entry.name))
+    names = [entry.name, *(name for scope in ("preferred", "exact", "abbreviation") for name in said.get(scope, ()))]
+    distinct = {literal_key(name): name for name in reversed(names)}  # spelled alike: no synonym
+    synonyms = tuple(sorted(name for name in distinct.values() if name != entry.name))
+    return Audited(number, entry.id, entry.name, synonyms)
 
 
 def audit(

@@ -73,8 +73,9 @@ def meant_by(said: tuple[Said, ...], wanted: str) -> frozenset[int]:
 
 
 def _grade(said: tuple[Said, ...]) -> Found:
-    if len(said) == 1:
-        return Found(said, frozenset((said[0][0],)))
+    entries = frozenset([entry for entry, _, _ in said])
+    if len(entries) == 1:
+        return Found(said, entries)
     meanings = [meant_by(said, wanted) for wanted in {authority_ for _, authority_, _ in said}]
     return Found(said, frozenset().union(*meanings), any(len(meaning) > 1 for meaning in meanings))
 

@@ -9,13 +9,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rapidfuzz.distance import Indel
+
 from diagnosis_zero.nomenclature import acronym, guards, vocabulary
 from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon, Phrase
 from diagnosis_zero.nomenclature.normalise import Name
 from diagnosis_zero.nomenclature.spelling import same_word
 
-MAX_WORDS = 40
-"""Longer texts are no names; they are compared by shared words only."""
+MANY_WORDS, MAX_WORDS = 10, 40
+"""Differing words beyond which two texts are compared by shared words only; the latter holds for abbreviations."""
 MAX_PHRASE = 4
 
 
@@ -41,6 +43,16 @@ def compare(left: Name, right: Name, lexicon: Lexicon = BUILT_IN) -> Comparison:
     return _by_residue(left, right, lexicon)
 
 
+def _hopeless(left: Name, right: Name, only_left: Sequence[str], only_right: Sequence[str]) -> bool:
+    """Whether so much differs that no wording accounts for it: nothing to expand, and many words left over, or no
+    word shared and hardly a letter."""
+    left_over = len(only_left) + len(only_right)
+    if left.short or right.short or left_over <= 6:
+        return left_over > MAX_WORDS
+    nothing_shared = len(only_left) == len(left.bare.split()) and len(only_right) == len(right.bare.split())
+    return left_over > MANY_WORDS or (nothing_shared and Indel.normalized_similarity(left.bare, right.bare) < 0.5)
+
+
 def _class_noun_matters(left: Name, right: Name) -> bool:
     """Caroli disease is not Caroli syndrome: only where one name has the one noun and one the other."""
     nouns = {noun for name in (left, right) for noun in name.words if noun in vocabulary.CLASS_NOUNS}
@@ -50,7 +62,7 @@ def _class_noun_matters(left: Name, right: Name) -> bool:
 def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
     only_left, only_right = differing(left.words, right.words)
     shared = 1 - (len(only_left) + len(only_right)) / (len(left.words) + len(right.words))
-    if len(only_left) + len(only_right) > MAX_WORDS:
+    if _hopeless(left, right, only_left, only_right):
         return Comparison(False, 0.5 * shared, "different words")
     pair_spellings(only_left, only_right, lexicon)
     _pair_phrases(only_left, only_right, lexicon)
@@ -142,6 +154,8 @@ def _spelled_out(letters: str, words: Sequence[str], alone: bool, numbered: bool
         return ()
     inside = len(letters) > 3 or (len(letters) == 3 and (numbered or not alone))
     for run in sorted(_all_runs(words), key=lambda run: run.start - run.stop):
+        if words[run.start][0] != letters[0]:
+            continue
         phrase = tuple(words[run])
         told = tuple(word for word in phrase if word not in vocabulary.UNSPELLED)
         for noun in ("", *sorted(vocabulary.CLASS_NOUNS)):

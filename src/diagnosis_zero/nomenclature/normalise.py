@@ -118,12 +118,22 @@ def _fold_words(text: str) -> list[tuple[str, str]]:
     tokens: list[str] = _TOKEN.findall(text)
     long_name = len(tokens) > 2
     pairs: list[tuple[str, str]] = []
-    for token in tokens:
+    for position, token in enumerate(tokens):
+        if token in ("a", "A") and _is_article(tokens, position):
+            continue
         if long_name and token in vocabulary.INHERITANCE_CODES:
             pairs.extend((word, word) for word in vocabulary.INHERITANCE_CODES[token])
         else:
             pairs.append((token, fold_word(token.lower())))
     return pairs
+
+
+def _is_article(tokens: list[str], position: int) -> bool:
+    """ "A" opens a phrase ("a NOTCH2 mutation") or is a letter ("hemophilia A", "type A", "2, a")."""
+    if position == len(tokens) - 1:
+        return False
+    before = tokens[position - 1].lower() if position else ""
+    return not (position and tokens[position] == "A") and before not in vocabulary.DESIGNATED and not before.isdigit()
 
 
 def _abbreviations(pairs: list[tuple[str, str]]) -> frozenset[str]:
@@ -254,7 +264,7 @@ def _bind(words: list[str]) -> list[str]:
             continue
         if pending:
             word, pending = pending + word, ""
-        elif word in vocabulary.KIND_WORDS or (word in vocabulary.FILLERS and not _is_letter(word, out)):
+        elif word in vocabulary.KIND_WORDS or word in vocabulary.FILLERS:
             continue
         if word in vocabulary.PREFIXES or word == "without":
             pending = word if word != "without" else "without~"
@@ -263,11 +273,6 @@ def _bind(words: list[str]) -> list[str]:
         else:
             out.append(word)
     return out + ([pending] if pending else [])
-
-
-def _is_letter(word: str, before: list[str]) -> bool:
-    """The "A" of "type 2, A" is no article."""
-    return word == "a" and bool(before) and before[-1].isdigit()
 
 
 def _joins(left: str, right: str) -> bool:

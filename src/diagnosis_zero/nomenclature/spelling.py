@@ -29,10 +29,10 @@ def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
 @lru_cache(maxsize=200_000)
 def _slips(left: str, right: str) -> int:
     """1 or 2 letters wrong, exchanged, too many or too few; 0 where it is more, or the words may not be compared."""
-    if min(len(left), len(right)) < MIN_LENGTH or guards.opposed(left, right):
+    if min(len(left), len(right)) < MIN_LENGTH or abs(len(left) - len(right)) > 2:
         return 0
     distance = OSA.distance(left, right, score_cutoff=2)
-    return distance if distance <= 2 else 0
+    return 0 if distance > 2 or guards.opposed(left, right) else distance
 
 
 @lru_cache(maxsize=200_000)

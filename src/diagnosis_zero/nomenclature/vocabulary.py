@@ -15,7 +15,7 @@ def _phrases(line: str) -> list[tuple[str, ...]]:
     return [tuple(phrase.split()) for phrase in line.split("|")]
 
 
-FILLERS = word_set("the a an of and in by with to for due as its from on at is")
+FILLERS = word_set("the an of and in by with to for due as its from on at is")
 """Words that join others and tell no diseases apart. "or", "without" and "not" do, so they are not here."""
 
 CLASS_NOUNS = frozenset({"disease", "syndrome"})
