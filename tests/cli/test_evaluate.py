@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from diagnosis_zero.cases.export import write_cases
 from diagnosis_zero.cli import evaluate as commands
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.records import read_json, write_jsonl
@@ -152,3 +154,92 @@ def test_judges_against_each_other(dz, tmp_path):
 def test_no_cases_given(dz, tmp_path):
     with pytest.raises(InputError, match="which cases"):
         dz("evaluate", tmp_path)
+
+
+@pytest.fixture
+def data_folder(tmp_path):
+    folder = tmp_path / "rdc"
+    split = ["train"] * 20 + ["test"] * 10
+    write_cases(folder, [replace(case, split=of) for case, of in zip(make_cases(30), split, strict=True)], "{case}")
+    return folder
+
+
+def test_a_baseline_on_the_same_cases_with_subgroups(dz, data_folder, tmp_path):
+    words = ("--cases", data_folder, "--out", tmp_path / "e", "--catalogue", "none", "--subgroups")
+    result = dz("evaluate", "baseline:frequent", *words)
+    assert "20.0" in result.stdout
+    assert "seen in training" in result.stdout
+    folder = tmp_path / "e" / "baseline-frequent"
+    assert sum(one["accuracy"]["n"] for one in read_json(folder / "subgroups.json") if one["kind"] == "age") == 10
+    with pytest.raises(InputError, match="needs training cases"):
+        dz("evaluate", "baseline:nearest", "--cases", data_folder / "cases.jsonl", "--out", tmp_path / "f")
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run with two checkpoints of tiny, untrained models."""
+    from diagnosis_zero.engine import tiny
+
+    texts = [case.text for case in make_cases(10)]
+    for step in (10, 20):
+        built = tiny.build(texts, seed=step, vocabulary=300, hidden=32, layers=2, heads=2)
+        folder = tmp_path / "run" / "checkpoints" / f"step-{step:06d}"
+        built.model.save_pretrained(folder)
+        built.tokenizer.save_pretrained(folder)
+    return tmp_path / "run"
+
+
+def test_every_checkpoint_of_a_run_with_local_weights(dz, run_folder, data_folder, tmp_path):
+    words = ("--cases", data_folder, "--steps", "all", "--max-tokens", 8, "--template", "short", "--catalogue", "none")
+    result = dz("evaluate", run_folder, *words, "--json", tmp_path / "e.json")
+    assert result.exit_code == 0
+    found = read_json(tmp_path / "e.json")
+    assert [one["step"] for one in found["evaluations"]] == [10, 20]
+    assert found["against_first"][0]["p_holm"] == 1.0
+    assert (run_folder / "evaluations" / "step-000020" / "answers.jsonl").is_file()
+    assert len(read_json(tmp_path / "e.json")["evaluations"][0]["faults"]) > 0
+    again = dz("evaluate", run_folder, *words)
+    assert again.stdout.splitlines()[:4] == result.stdout.splitlines()[:4]
+
+
+def test_one_case_from_a_file_and_from_standard_input(dz, run_folder, tmp_path):
+    path = tmp_path / "case.txt"
+    path.write_text("A tall girl with a dislocated lens.")
+    words = ("--samples", 2, "--max-tokens", 8, "--catalogue", "none", "--template", "short")
+    result = dz("diagnose", run_folder, path, *words)
+    assert "The model gave no diagnosis." in result.stdout
+    assert "For research only" in result.stdout
+    with pytest.raises(InputError, match="no such file"):
+        dz("diagnose", run_folder, tmp_path / "none.txt", *words)
+    with pytest.raises(InputError, match="the case is empty"):
+        dz("diagnose", run_folder, "-", *words)
+
+
+def test_a_benchmark_before_and_after(dz, run_folder, tmp_path):
+    data = tmp_path / "mcq"
+    data.mkdir()
+    row = {"question": "Which?", "options": {"A": "x", "B": "y", "C": "z", "D": "w"}, "answer_idx": "A"}
+    (data / "medmcqa.jsonl").write_text("".join(json.dumps(row | {"id": f"q{i}"}) + "\n" for i in range(4)))
+    words = ("--tasks", "medmcqa", "--style", "generative", "--data-dir", data, "--max-tokens", 8)
+    result = dz("benchmark", run_folder, *words, "--json", tmp_path / "b.json")
+    assert "step 10" in result.stdout
+    assert "p (Holm)" in result.stdout
+    assert read_json(tmp_path / "b.json")[0]["first_to_last"]["n"] == 4
+    with pytest.raises(InputError, match=r"unknown task 'medqua'.*'medqa'"):
+        dz("benchmark", run_folder, "--tasks", "medqua", "--data-dir", data)
+    with pytest.raises(InputError, match="reads local files"):
+        dz("benchmark", run_folder, "--style", "generative")
+
+
+def test_a_review_goes_out_and_comes_back(dz, cases, tmp_path):
+    evaluated(dz, cases, tmp_path / "a", 0)
+    evaluated(dz, cases, tmp_path / "b", 1)
+    (tmp_path / "a" / "m").rename(tmp_path / "a" / "ours")
+    (tmp_path / "b" / "m").rename(tmp_path / "b" / "theirs")
+    table = tmp_path / "review.csv"
+    dz("review", "out", tmp_path / "a/ours", tmp_path / "b/theirs", "--out", table, "--limit", 5)
+    table.write_text(table.read_text().replace(",,,\n", ",2,0,\n"))
+    words = ("--table", table, "--key", tmp_path / "review.key.json", "--out", tmp_path / "pairs.jsonl")
+    result = dz("review", "in", tmp_path / "a/ours", tmp_path / "b/theirs", *words)
+    assert "10 answers" in result.stdout
+    assert "clinician" in dz("judge-audit", tmp_path / "pairs.jsonl", "--catalogue", "none").stdout

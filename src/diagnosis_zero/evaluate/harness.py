@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +62,8 @@ def evaluate_choices(
 def _run(model: str, task: str, include: Path, limit: int | None, batch: int) -> list[dict[str, Any]]:
     """The harness's own record of each question."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.models.huggingface import HFLM
