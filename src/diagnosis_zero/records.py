@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -46,9 +45,14 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         aside.unlink(missing_ok=True)
 
 
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """Adapters are slow to make and quick to use: one for each kind of record."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _schema(kind: type) -> str:
@@ -88,7 +92,8 @@ def read_jsonl(path: Path, kind: type[T]) -> Iterator[T]:
 def decode(row: dict[str, Any], kind: type[T], where: tuple[Path, int]) -> T:
     """A parsed JSON object as a record; an ``InputError`` that names the first wrong field."""
     try:
-        return _adapter(kind).validate_python(row)
+        record: T = _adapter(kind).validate_python(row)
+        return record
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -150,8 +155,7 @@ def provenance() -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": {name: v for name in _PACKAGES if (v := _version(name))}
-        | {"python": platform.python_version()},
+        "versions": {name: v for name in _PACKAGES if (v := _version(name))} | {"python": platform.python_version()},
         "git": _git_commit(),
         "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
     }
@@ -189,5 +193,5 @@ def _processor() -> str:
 def as_dict(record: Any) -> dict[str, Any]:
     """A dataclass record as plain JSON-able values."""
     assert dataclasses.is_dataclass(record)
-    body: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json")  # type: ignore[arg-type]
+    body: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json")
     return body

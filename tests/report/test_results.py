@@ -82,3 +82,20 @@ def test_the_deciding_judge_is_the_best_at_hand(tmp_path: Path) -> None:
     both = [verdict(answer(case(0), 0, None), judge) for judge in ("sequence", "ontology")]
     records.write_jsonl(folder / "verdicts.jsonl", both)
     assert results.deciding_judge(load_runs([path])) == "ontology"
+
+
+def test_greedy_and_sampled_evaluations_are_never_compared_with_each_other(tmp_path: Path) -> None:
+    """They differ without any training: a run of no gain must not look like one."""
+    folder = write(tmp_path / "r", {0: [True] * 8 + [False] * 12, 50: [True] * 8 + [False] * 12})
+    for step, right in ((0, 2), (50, 4)):
+        write(tmp_path / "s", {step: [True] * right + [False] * (20 - right)})
+        (tmp_path / "s" / "evaluations" / f"step-{step:06d}").rename(
+            folder / "evaluations" / f"step-{step:06d}.sampled"
+        )
+    run = load_runs([folder])[0]
+    assert results.headline(run).direction == "unclear"
+    table = results.before_after(run, "sequence")
+    assert table is not None
+    shown = {row[0]: (row[1].value, row[2].value) for row in table.rows}  # type: ignore[union-attr]
+    assert shown["Same disease"] == (0.4, 0.4)
+    assert shown["Same disease, mean of several samples"] == (0.1, 0.2)

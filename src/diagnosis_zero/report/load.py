@@ -39,7 +39,8 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run folder. ``samples`` are a few rows of the rollouts: early, middle and late in training."""
+    """One run folder. ``samples`` are a few rows of the rollouts: early, middle and late in training; ``sampled`` the
+    evaluations with several answers a case, which are compared among themselves only."""
 
     name: str
     path: Path
@@ -50,6 +51,7 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     cases: Mapping[str, Case]
     samples: tuple[Mapping[str, Any], ...]
+    sampled: tuple[Evaluation, ...] = ()
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
@@ -81,6 +83,7 @@ def _load_run(path: Path, name: str) -> Run:
             mend="Give the folder that dz train wrote.",
         )
     text = _optional_text(path / "config.toml")
+    evaluations = load_evaluations(path, name)
     return Run(
         name=name,
         path=path,
@@ -88,10 +91,16 @@ def _load_run(path: Path, name: str) -> Run:
         config=tomllib.loads(text),
         config_text=text,
         metrics=tuple(read_metrics(path / "metrics.jsonl")),
-        evaluations=tuple(load_evaluations(path, name)),
+        evaluations=tuple(one for one in evaluations if not _is_sampled(one)),
         cases=_cases(path / "evaluations" / "cases.jsonl"),
         samples=tuple(_rollout_samples(path / "rollouts")),
+        sampled=tuple(one for one in evaluations if _is_sampled(one)),
     )
+
+
+def _is_sampled(evaluation: Evaluation) -> bool:
+    """By the folder's name: step-000100.sampled stands beside the greedy step-000100."""
+    return "." in evaluation.path.name
 
 
 def _optional_text(path: Path) -> str:

@@ -94,6 +94,7 @@ def before_after(run: Run, judge: str | None) -> Table | None:
         _judged("Same disease", first, last, judge, 2),
         _judged("Same disease or accepted hypernym", first, last, judge, 1),
         _formed(first, last),
+        *_sampled(run, judge),
     ]
     columns = (
         Column("measure", "Measure"),
@@ -115,6 +116,13 @@ def _judged(name: str, first: Evaluation, last: Evaluation, judge: str | None, l
         return (name, *ends, None, None, 0)
     difference = stats.Estimate(found.difference, found.low, found.high, found.n, found.clusters)
     return (name, *ends, difference, found.p, found.n)
+
+
+def _sampled(run: Run, judge: str | None) -> list[tuple[Cell, ...]]:
+    """Where several answers were drawn for each case: the mean share of them that is right."""
+    if len(run.sampled) < 2:
+        return []
+    return [_judged("Same disease, mean of several samples", run.sampled[0], run.sampled[-1], judge, 2)]
 
 
 def _formed(first: Evaluation, last: Evaluation) -> tuple[Cell, ...]:

@@ -25,7 +25,7 @@ from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.train import checkpoint, observe, start
+from diagnosis_zero.train import checkpoint, guard, observe, start
 from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.metrics import MetricsLog, best_step, series
@@ -37,6 +37,11 @@ from diagnosis_zero.types import Case, RewardFn, SamplingParams
 
 STEP_SEEDS = 1_000_003
 """Sampling seeds of different runs' steps do not meet: seed = run.seed * STEP_SEEDS + step."""
+
+ORDER_SEEDS = 7_919
+"""After a rewind the cases come in another order: that of a seed so much higher."""
+REWINDS = "rewinds"
+"""Folder of the run that keeps what each rewind took back; their number is the number of rewinds so far."""
 
 RewardFor = Callable[[bool], RewardFn]
 """The reward, given whether the model's chat template opens <think> itself: a completion then lacks the tag."""
@@ -89,23 +94,35 @@ def train(
             if not series(log.rows, "val/accuracy"):
                 _look(run, 0)
             evaluate(run.policy, 0, cases.test)
-        final = _steps(run, done, config.total_steps(recipe, len(cases.train)))
+        try:
+            final = _steps(run, done, config.total_steps(recipe, len(cases.train)))
+        finally:
+            run.log.close()  # after a rewind it is not the one that was opened above
         if final is not None:
             evaluate(run.policy, final, cases.test)
     return folder
 
 
 def _steps(run: _Run, done: int, total: int) -> int | None:
-    """Every step after ``done``; the last one, or None where a signal asked to stop."""
+    """Every step after ``done``; the last one, or None where a signal or the guard stopped the run."""
     settings = _update_settings(run.recipe)
     run.view.begin(done)
+    step = done
     try:
         with _stop_requested() as stop:
-            for step in range(done + 1, total + 1):
+            while step < total:
+                step += 1
                 _step(run, step, total, settings)
                 last = step == total
                 if last or stop() or step % run.recipe.eval.every == 0:
                     _look(run, step)
+                decision, why = _watch(run, step)
+                if decision == "rewind":
+                    step = _rewind(run, step, why)
+                    continue
+                if decision == "stop":
+                    run.view.say(f"stopped by the guard after step {step}: {why}")
+                    return None
                 if last or stop() or step % run.recipe.checkpoint.every == 0:
                     _save(run, step)
                 if stop() and not last:
@@ -118,11 +135,13 @@ def _steps(run: _Run, done: int, total: int) -> int | None:
 
 def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> None:
     recipe = run.recipe
-    cases = cases_of_step(run.splits.train, step, recipe.rollout.prompts, recipe.run.seed)
+    rewinds = _rewinds(run.folder)
+    seed = recipe.run.seed + rewinds * ORDER_SEEDS
+    cases = cases_of_step(run.splits.train, step, recipe.rollout.prompts, seed)
     began = time.perf_counter()
     groups = rollout(run.policy, cases, run.template, run.reward, recipe.rollout.group, _sampling(recipe, step))
     written = time.perf_counter()
-    lr = learning_rate(step, recipe.train.lr, recipe.train.warmup)
+    lr = learning_rate(step, recipe.train.lr, recipe.train.warmup) * recipe.guard.lr_factor**rewinds
     updated = update(run.policy.model, run.optimizer, groups, lr, settings, run.reference)
     ended = time.perf_counter()
     path = run.folder / "rollouts" / f"step-{step:06d}.parquet"
@@ -155,6 +174,39 @@ def _look(run: _Run, step: int) -> None:
     run.log.write(step, "val", metrics)
     shown = "  ".join(f"{name.removeprefix('val/').replace('_', ' ')} {value:.3g}" for name, value in metrics.items())
     run.view.say(f"validation after step {step}: {shown}")
+
+
+def _watch(run: _Run, step: int) -> tuple[guard.Decision, str]:
+    """Ask the guard about the history so far; what to do, and why."""
+    alarms = guard.check(run.log.rows)
+    for alarm in alarms:
+        run.log.event(step, f"guard/{alarm.detector}", alarm.message)
+        run.view.say(f"guard ({alarm.level}) after step {step}: {alarm.detector}: {alarm.message}")
+    wanted = run.recipe.guard
+    decision = guard.decide(alarms, wanted.on_collapse, wanted.rewinds - _rewinds(run.folder))
+    return decision, "; ".join(alarm.message for alarm in alarms if alarm.level == "collapse")
+
+
+def _rewind(run: _Run, step: int, why: str) -> int:
+    """Go back to the last good checkpoint, with a lower learning rate and another order; the step gone back to."""
+    whole = [s for s in checkpoint.steps(run.folder) if checkpoint.is_whole(checkpoint.folder(run.folder, s))]
+    best = best_step(run.log.rows, among=whole)
+    target = max(whole) if best is None else best
+    state = checkpoint.load_state(checkpoint.folder(run.folder, target))
+    run.log.close()
+    checkpoint.cut_after(
+        run.folder, target, keep_in=run.folder / REWINDS / f"{_rewinds(run.folder) + 1}-at-step-{step}"
+    )
+    run.log = MetricsLog(run.folder, run.recipe.run.sinks)
+    run.optimizer.load_state(state["optimizer"])
+    message = f"from step {step} back to step {target}: {why}"
+    run.log.event(target, "rewind", message)
+    run.view.say(f"rewind {message}")
+    return target
+
+
+def _rewinds(folder: Path) -> int:
+    return sum(1 for _ in (folder / REWINDS).glob("*"))
 
 
 def _save(run: _Run, step: int) -> None:
