@@ -89,9 +89,7 @@ FORMS: list[tuple[str, str, str | None, str | None, set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "think", "answer", "faults"), [f[1:] for f in FORMS], ids=[f[0] for f in FORMS]
-)
+@pytest.mark.parametrize(("text", "think", "answer", "faults"), [f[1:] for f in FORMS], ids=[f[0] for f in FORMS])
 def test_forms(text: str, think: str | None, answer: str | None, faults: set[str]) -> None:
     parsed = parse(text)
     assert (parsed.think, parsed.answer, set(parsed.faults)) == (think, answer, faults)
@@ -132,9 +130,7 @@ class TestThinkOpened:
 
 
 class TestTruncated:
-    @pytest.mark.parametrize(
-        "text", ["", "<think>r", "<think>r</think>", "<think>r</think><answer>Mar", "no tags"]
-    )
+    @pytest.mark.parametrize("text", ["", "<think>r", "<think>r</think>", "<think>r</think><answer>Mar", "no tags"])
     def test_cut_before_the_form_was_complete(self, text: str) -> None:
         assert "truncated" in parse(text, truncated=True).faults
         assert "truncated" not in parse(text).faults

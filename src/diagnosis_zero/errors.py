@@ -12,15 +12,11 @@ class InputError(Exception):
     ``where`` is a file, or (file, line number counted from 1).
     """
 
-    def __init__(
-        self, what: str, *, where: Path | str | tuple[Path | str, int] | None = None, mend: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, where: Path | str | tuple[Path | str, int] | None = None, mend: str = "") -> None:
         self.what = what
         self.where = f"{where[0]}:{where[1]}" if isinstance(where, tuple) else str(where or "")
         self.mend = mend
-        super().__init__(
-            ": ".join(part for part in (self.where, what) if part) + (f". {mend}" if mend else "")
-        )
+        super().__init__(": ".join(part for part in (self.where, what) if part) + (f". {mend}" if mend else ""))
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -104,7 +104,7 @@ def test_a_stop_string_ends_the_completion_where_it_appears(policy, prompts):
 
 
 def test_a_prompt_beyond_the_window_is_refused_with_the_mend(policy):
-    with pytest.raises(InputError, match="exceeds the window of 2048 tokens.*max_tokens"):
+    with pytest.raises(InputError, match=r"exceeds the window of 2048 tokens.*max_tokens"):
         generate(policy, [[5] * 2040], 1, SamplingParams(max_tokens=9))
 
 

@@ -153,6 +153,4 @@ def _male_share(name: str, inheritance: set[str]) -> float:
     low = name.casefold()
     if "x-linked" not in low:
         return 0.5
-    return MALE_SHARE[
-        "HP:0001423" if "dominant" in low else "HP:0001419" if "recessive" in low else "HP:0001417"
-    ]
+    return MALE_SHARE["HP:0001423" if "dominant" in low else "HP:0001419" if "recessive" in low else "HP:0001417"]

@@ -40,9 +40,7 @@ def common_vocabulary(
     ranked = sorted(weight, key=lambda term: (-weight[term], term.id))
     stands_for = antichain(hpo, [term.id for term in ranked])
     lists = [_in_vocabulary(hpo, profile.findings, stands_for) for profile in diseases]
-    kept = [
-        hpo.terms[identifier] for identifier in dict.fromkeys(term for shares in lists for term in shares)
-    ]
+    kept = [hpo.terms[identifier] for identifier in dict.fromkeys(term for shares in lists for term in shares)]
     used = Counter(plain(text) for term in kept for text in {term.label, *term.synonyms})
     unclear = {text for text, times in used.items() if times > 1}
     return lists, {term.id: _phrasings(term, unclear, names)[:phrasings] for term in kept}
@@ -88,9 +86,7 @@ def _specific(hpo: Hpo, term: Term) -> bool:
     return _ABNORMALITY in hpo.ancestors(term.id) and _ABNORMALITY not in term.parents
 
 
-def _in_vocabulary(
-    hpo: Hpo, findings: Mapping[str, float], stands_for: Mapping[str, str]
-) -> dict[str, float]:
+def _in_vocabulary(hpo: Hpo, findings: Mapping[str, float], stands_for: Mapping[str, str]) -> dict[str, float]:
     merged: dict[str, float] = {}
     for identifier, share in findings.items():
         term = hpo.find(identifier)

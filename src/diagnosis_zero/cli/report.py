@@ -17,9 +17,7 @@ def register(app: typer.Typer) -> None:
 def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
-    redact: Annotated[
-        bool, typer.Option("--redact", help="Leave out every text by or about a patient.")
-    ] = False,
+    redact: Annotated[bool, typer.Option("--redact", help="Leave out every text by or about a patient.")] = False,
 ) -> None:
     """Write one self-contained HTML file: is it better, the curves, every case at every checkpoint."""
     from diagnosis_zero.report.build import build
