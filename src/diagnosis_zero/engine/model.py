@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
 from diagnosis_zero.engine import attention
@@ -57,7 +58,7 @@ def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_rem
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         check_supported(config, name)
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        tokenizer = _tokenizer(path, trust_remote_code)
         model = _model(path, config, resolve_dtype(dtype, where), trust_remote_code)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -65,6 +66,14 @@ def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_rem
             mend="Give a Hugging Face id, a folder with config.json and safetensors, or 'smollm2'.",
         ) from error
     return Policy(model.to(where), tokenizer, name)
+
+
+def _tokenizer(path: str | Path, trust_remote_code: bool) -> Any:
+    """The tokenizer as it was saved. For a Qwen2 model transformers takes Qwen's own rules whatever the folder says,
+    and a tokenizer that cuts words otherwise (that of "tiny") would come back giving other tokens."""
+    if get_tokenizer_config(path).get("tokenizer_class") == PreTrainedTokenizerFast.__name__:
+        return PreTrainedTokenizerFast.from_pretrained(path)
+    return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
 
 
 def _model(path: str | Path, config: Any, dtype: torch.dtype, trust_remote_code: bool) -> Any:
