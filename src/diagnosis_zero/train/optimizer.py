@@ -41,9 +41,11 @@ class MasterAdamW:
 
         A norm that is not finite leaves the weights and moments as they are: the caller counts the skipped step.
         """
-        gradients = [m.grad for m in self.masters if m.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
-        if gradients and math.isfinite(norm):
+        for master in self.masters:
+            if master.grad is None:  # nothing computed is a gradient of zero: the moments carry the weights on
+                master.grad = torch.zeros_like(master)
+        norm = float(torch.nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None]))
+        if math.isfinite(norm):
             torch.nn.utils.clip_grads_with_norm_(self.masters, max_grad_norm, torch.tensor(norm))
             for group in self.adam.param_groups:
                 group["lr"] = lr
@@ -66,9 +68,13 @@ class MasterAdamW:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Bring back the master weights (and through them the model's) and the moments."""
+        """Bring back the master weights (and through them the model's) and the moments; betas and decay stay as
+        this optimizer was made, since a resumed recipe may change them."""
         with torch.no_grad():
             for (name, _), master in zip(self.named, self.masters, strict=True):
                 master.copy_(state["masters"][name])
+        own = [{key: group[key] for key in ("betas", "weight_decay")} for group in self.adam.param_groups]
         self.adam.load_state_dict(state["adam"])
+        for group, settings in zip(self.adam.param_groups, own, strict=True):
+            group.update(settings)
         self._publish()
