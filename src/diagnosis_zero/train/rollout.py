@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 
 from diagnosis_zero.engine.generate import encode_chat, generate
@@ -38,7 +39,8 @@ def _place(index: int, count: int, seed: int) -> int:
     return _permutation(epoch, count, seed)[position]
 
 
-def _permutation(epoch: int, count: int, seed: int) -> list[int]:
+@lru_cache(maxsize=2)  # a step spans two passes at most where it holds fewer prompts than there are cases
+def _permutation(epoch: int, count: int, seed: int) -> tuple[int, ...]:
     order = list(range(count))
     Random(f"{seed}/{epoch}").shuffle(order)
-    return order
+    return tuple(order)
