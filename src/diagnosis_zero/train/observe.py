@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -78,7 +78,17 @@ def write_rollouts(
         for member in range(len(group.completions))
     ]
     with atomic_write(path, "wb") as handle:
-        pq.write_table(pa.Table.from_pylist(rows), handle, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, _schema(groups[0].rewards[0].parts)), handle, compression="zstd")
+
+
+def _schema(parts: Iterable[str]) -> pa.Schema:
+    """Spelled out, so that all files of a run agree: a column in which a step has no value has a type all the same."""
+    whole, number, text = pa.int64(), pa.float64(), pa.string()
+    columns: dict[str, pa.DataType] = {"step": whole, "case_id": text, "sample": whole, "text": text}
+    columns |= {"finish": text, "tokens": whole, "score": number, "advantage": number}
+    columns |= {f"part_{name}": number for name in parts}
+    columns |= {"think": text, "answer": text, "faults": pa.list_(text), "rule": text}
+    return pa.schema(columns)
 
 
 def _row(step: int, group: Group, member: int, advantage: float, think_opened: bool) -> Mapping[str, object]:
