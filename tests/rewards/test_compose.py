@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.parsing import parse, render
-from diagnosis_zero.rewards import DEFAULT_WEIGHTS, build_reward
+from diagnosis_zero.rewards import DEFAULT_WEIGHTS, build_reward, wording
 from diagnosis_zero.rewards.accuracy import METHODS
 from diagnosis_zero.types import Case
 
@@ -149,6 +149,23 @@ def test_never_raises_on_model_text(text: str, top: int, opened: bool) -> None:
 def test_any_answer_slot_is_read(text: str) -> None:
     found = REWARD(render("r", text), CASE)
     assert all(0.0 <= part <= 1.0 for part in found.parts.values())
+
+
+WORDS = sorted(
+    {word for words in wording.TURNS.values() for word in words}
+    | wording.FRAME | wording.EXPLAINS | wording.EVIDENCE | wording.JOINS | wording.HEADS | wording.HAS_TOO
+)  # fmt: skip
+SENTENCES = st.lists(
+    st.sampled_from(WORDS) | st.sampled_from(["Marfan syndrome", "MFS", "FBN1", "code:x", "aka", "95%", *".,;:()/-\n"]),
+    max_size=12,
+).map(" ".join)
+
+
+@settings(max_examples=1000)
+@given(SENTENCES)
+def test_any_sentence_of_the_words_it_knows_is_read(text: str) -> None:
+    assert 0.0 <= REWARD(render("r", text), CASE).score <= 1.1
+    assert 0.0 <= REWARD(render("r", f"Marfan syndrome, {text}"), CASE).score <= 1.1
 
 
 @given(TEXT, TEXT)

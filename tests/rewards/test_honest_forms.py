@@ -79,6 +79,29 @@ FORMS = {
     "omim in square brackets": "{name} [OMIM #154700]",
     "omim behind a comma": "{name}, OMIM 154700",
     "icd": "{name} (ICD-10: Q87.4)",
+    "dx": "Dx: {name}",
+    "disease name": "Disease name: {name}",
+    "working diagnosis": "Working diagnosis - {name}",
+    "condition": "The condition is {name}",
+    "he has": "He has {name}.",
+    "patient with": "Patient with {name}",
+    "best guess": "My best guess is {name}",
+    "arrow": "→ {name}",
+    "for this patient": "The most likely diagnosis for this patient is {name}.",
+    "reasons first": "Based on the findings, the most likely diagnosis is {name}.",
+    "given first": "Given the course and the findings, the diagnosis is {name}.",
+    "clinical picture": "The clinical picture is most consistent with {name}.",
+    "heading above": "## Diagnosis\n{name}",
+    "confirmed before": "Genetically confirmed {name}",
+    "confirmed behind": "{name}, genetically confirmed",
+    "percent": "{name} (95%)",
+    "confidence, colon": "{name}; confidence: high",
+    "final": "{name} (final diagnosis)",
+    "explains": "{name} best explains the findings",
+    "likely behind a dash": "{name} – likely",
+    "certainly": "Almost certainly {name}",
+    "code before": "ORPHA:558 - {name}",
+    "mondo": "{name} (MONDO:0007947)",
     "said twice": "{name} ({name})",
 }
 
@@ -200,11 +223,11 @@ def test_other_forms(names: list[str], answer: str, catalogue: str | None, rewar
 
 @pytest.mark.parametrize("catalogue", [None, "default"])
 def test_drawn_diseases(catalogue: str | None, reward_with: RewardWith, hpo_diseases: list[tuple[str, str]]) -> None:
-    """Every form on 40 diseases drawn from HPO, most of them with names that hold a word or mark of trouble."""
+    """Every form on 20 diseases drawn from HPO, most of them with names that hold a word or mark of trouble."""
     draw, reward = random.Random(0), reward_with(catalogue)
     troubled = [row for row in hpo_diseases if re.search(r"/|\(|:|\bor\b|\band\b|without|due to|-like|carrier", row[1])]
     lost = []
-    for identifier, name in draw.sample(hpo_diseases, 15) + draw.sample(troubled, 25):
+    for identifier, name in draw.sample(hpo_diseases, 8) + draw.sample(troubled, 12):
         for form, template in FORMS.items():
             if accuracy(reward, written(template, name), [name], (identifier,)) != 1.0:
                 lost.append((form, name))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from diagnosis_zero.nomenclature.acronym import spells
-from diagnosis_zero.nomenclature.answer import is_abbreviation, names_disease, strip_lead_in
+from diagnosis_zero.nomenclature.answer import is_abbreviation, names_disease
 from diagnosis_zero.nomenclature.normalise import analyse, plain
 from diagnosis_zero.rewards import wording
 
@@ -34,6 +34,7 @@ lip/palate, and/or mental retardation" has nine pieces."""
 
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _MARKS = " .,;:!?-{}[]'`"
+_FRAMING = re.compile(r"[\s,]*+([A-Za-z']++|[:=>-]++)")
 _LONG_WORD = re.compile(r"[a-z]{4}|[A-Za-z]{9}")
 _GENE = re.compile(r"\b[A-Z][A-Z0-9]{2,}\b")
 
@@ -83,22 +84,36 @@ def read(answer: str, truth: Truth) -> Slot:
 
 
 def _readings(answer: str) -> Iterator[str]:
-    """The text without markup, then also without what leads in to the name, then without words of confidence."""
+    """The text without markup, and then also without what leads in to the name."""
     lines = (" ".join(line.split()) for line in plain(wording.LATEX.sub("", answer)).splitlines())
     text = "\n".join(_without(wording.BULLET, line) for line in lines if line)
     for written, meant in wording.SAME_SENSE:
         text = text.replace(written, meant)
-    text = wording.CODE.sub(r"code:\1-\2", text).strip(_MARKS)
+    text = _without(wording.LEADING_CODE, wording.CODE.sub(r"code:\1-\2", text)).strip(_MARKS)
     yield text
-    text = _without(wording.LEAD_IN, strip_lead_in(text)).strip(_MARKS)
-    yield text
-    yield _without(wording.CONFIDENCE, text).strip(_MARKS)
+    text = _without(wording.REASONED, text)
+    yield text[_lead_in(text) :].strip(_MARKS)
 
 
 def _without(opening: re.Pattern[str], text: str) -> str:
     """``text`` behind an opening phrase, unless the phrase is all there is."""
     found = opening.match(text)
     return text[found.end() :] if found and found.end() < len(text) else text
+
+
+def _lead_in(text: str) -> int:
+    """Where the name begins: behind the last link (or line) of the words that frame it; 0 where nothing leads in."""
+    end = position = 0
+    before = ""
+    while True:
+        end = position if text.startswith("\n", position) else end
+        token = _FRAMING.match(text, position)
+        word = token[1].lower().removesuffix("'s") if token else ""
+        if not token or word not in wording.FRAME or (word == "of" and before not in wording.OF):
+            return end
+        position, before = token.end(), word
+        if word in wording.LINKS or word == "of":
+            end = position
 
 
 def _pieces(text: str) -> list[_Piece]:
@@ -122,8 +137,8 @@ def _rejoined(text: str, pieces: list[_Piece], truth: Truth) -> Iterator[_Piece]
     """The same pieces, but those that together are a name ("Spastic ataxia 10, autosomal recessive") are one."""
     while pieces:
         first = pieces[0]
-        opening = wording.CONFIDENCE.match(first.text) or wording.ALIAS.match(first.text)
-        start = first.start + (opening.end() if opening else 0)
+        alias = wording.ALIAS.match(first.text)
+        start = first.start + (alias.end() if alias else _lead_in(first.text))
         spans = range(min(len(pieces), MAX_SPAN), 1, -1)
         size = next((n for n in spans if _is_name(text[start : pieces[n - 1].end], truth)), 1)
         end = pieces[size - 1].end
@@ -176,11 +191,13 @@ def _judged(claim: str, rest: Iterable[_Piece], truth: Truth) -> Slot:
 
 def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
     """ "explains" the claim, "repeats" it (or says nothing), "qualifies" it, or the reason to refuse it."""
-    sure = wording.CONFIDENCE.match(piece.text)
-    text = piece.text[sure.end() :] if sure else piece.text
-    words = _words(text)
-    if not words or text.startswith("code:"):
+    text, words = piece.text, _words(piece.text)
+    empty = wording.FRAME if wording.SURENESS.intersection(words) else wording.EMPTY
+    if empty.issuperset(_words(wording.SHARE.sub("", text))) or text.startswith("code:"):
         return "repeats"
+    unsure = words[0] in wording.UNSURE
+    if unsure and (name := text[_lead_in(text) :].strip(_MARKS)):
+        text, words = name, _words(name)
     if wording.HEADS.issuperset(words):
         return "qualifies"
     if truth.same(text.partition(" ")[2]) if words[0] in ("or", "and") else truth.covers(text):
@@ -197,6 +214,8 @@ def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
     if reason := _turned(text, truth.accepted, ("only alike",)):
         return reason
     if explaining or words[0] in wording.EXPLAINS or _evident(text, words):
+        if words[0] in ("is", "was", "are") and not wording.AFFIRMS.intersection(words):
+            return "denied"
         elsewhere = words[0] == "in" and _turned(text, truth.accepted, ("not the patient's",))
         return elsewhere or ("another disease" if _names_another(text, words, truth) else "explains")
     if reason := _turned(text, truth.accepted, ("not the patient's",)):
@@ -208,7 +227,7 @@ def _verdict(piece: _Piece, kept: str, explaining: bool, truth: Truth) -> str:
         return "another disease"
     if _abbreviation(text) and piece.opener not in ("(", "["):
         return "repeats" if _spells(text, kept) else "another disease"
-    return "hedged" if sure else "qualifies"
+    return "hedged" if unsure else "qualifies"
 
 
 def _abbreviation(text: str) -> bool:
@@ -247,8 +266,8 @@ def _another(name: str, truth: Truth) -> bool:
 def _names_another(text: str, words: Sequence[str], truth: Truth) -> bool:
     """Whether an explanation names another disease: "... Ehlers-Danlos syndrome" (but not "this disorder"), or
     "has achondroplasia too"."""
-    if wording.HAS_TOO.intersection(words) and any(map(names_disease, words)) and not _mentions(text, truth.covers):
-        return True
+    if wording.HAS_TOO.intersection(words) and not _mentions(text, truth.covers):
+        return any(map(names_disease, words)) or _mentions(text, truth.known)
     tokens = text.split()
     heads = [at for at, token in enumerate(tokens) if at and token.strip(".,'\"").lower() in wording.HEADS]
     return any(_other_head(tokens, at, truth) for at in heads)

@@ -32,7 +32,10 @@ TURNS: dict[str, frozenset[str]] = {
 """Reason to refuse, and the words that give it. Disease names hold some of them, so they count only beyond what
 the accepted names hold."""
 
-CONTRASTS = TURNS["hedged"] | _words("not neither nor unlikely excluded exclude excluding")
+CONTRASTS = TURNS["hedged"] | _words(
+    "not neither nor never unlikely improbable doubtful excluded exclude excluding disproved refuted rejected "
+    "dismissed discarded misdiagnosed incorrect wrong false"
+)
 """Behind a true claim these take it back or set another beside it; "no" and "without" speak of findings there."""
 
 JOINS = _words("and plus with due caused secondary without")
@@ -41,25 +44,43 @@ JOINS = _words("and plus with due caused secondary without")
 SAME_SENSE = (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs"), (" as well as ", " and "))
 """Written with marks that would cut, or in several words; and how it is read."""
 
-CONFIDENCE = re.compile(
-    r"(?:(?:(?:most|highly|very|quite|high|moderate|low) )?(?:definite(?:ly)?|likely|probabl[ey]|possibl[ey]|"
-    r"presumed|presumptive|presumably|suspected|certain|confidence|probability|certainty)\b ?)++",
-    re.IGNORECASE,
+UNSURE = _words("likely probable probably possible possibly suspected presumed presumptive presumably")
+LINKS = UNSURE | _words(
+    "is are was be has have with as diagnose diagnosed confirmed suffering suffers from consistent compatible "
+    "suggestive suggests indicative indicates represents believe think suspect conclude certainly definitely : :- = "
+    "- > -> =>"
 )
+"""What may stand right before the name in "the most likely diagnosis is ..."."""
 
-LEAD_IN = re.compile(
-    r"(?:(?:so|therefore|thus|hence|overall|in (?:conclusion|summary)|to conclude)\b[ ,:]*+)?"
-    r"(?:(?:i (?:think|believe|suspect|conclude|would say|favou?r)(?: that)?|"
-    r"we (?:think|believe|suspect|conclude))\b ?)?"
-    r"(?:(?:this|it|that|he|she|the (?:patient|child|case|picture|presentation|findings))\b ?"
-    r"(?:(?:most likely|likely|probably|clearly) )?"
-    r"(?:is|was|has|have|represents?|suffers from|points? to|fits?|suggests?|are|indicates?)\b ?)?"
-    r"(?:(?:most likely|likely|probably|clearly|most) )?"
-    r"(?:(?:consistent|compatible) with|suggestive of|indicative of|diagnostic of|in keeping with|diagnosed with)?"
-    r"(?: ?(?:an?|the)? ?(?:clinical |classic |typical )?(?:case|diagnosis|example|instance) of\b)?[ :]*+",
+FRAME = LINKS | _words(
+    "the a an my our his her this that these it he she i we patient patients case child boy girl man woman person "
+    "infant individual clinical picture findings presentation overall final definitive definite single one primary "
+    "principal main leading working underlying unifying provisional diagnosis diagnoses dx answer disease disorder "
+    "condition name impression conclusion result assessment here in for based on above would say guess am most best "
+    "very highly almost genetically clinically molecularly so thus therefore hence summary high moderate low "
+    "confidence probability certainty of"
+)
+"""Words that frame a diagnosis and name nothing; a run of them that ends with a link leads in to the name."""
+
+SURENESS = _words("confidence probability certainty")
+EMPTY = FRAME - _words("primary single infant child high moderate low")
+"""Framing words that add nothing to a name even behind it; the others may qualify it ("hyperoxaluria, primary")."""
+
+OF = _words("case diagnosis example")
+""""of" is a link only behind these ("a case of", but not "the child of a patient with")."""
+
+REASONED = re.compile(
+    r"(?:based on|given|considering|in view of|in light of)\b.*?\b"
+    r"(?=(?:the|my|most)[\w ]{0,30} (?:diagnosis|answer)\b)",
     re.IGNORECASE,
 )
-"""Ways to begin a sentence that ends with a diagnosis. May match nothing."""
+"""Reasons before the statement: "Given the findings, the diagnosis is ..."."""
+
+SHARE = re.compile(r"\d{1,3}(?:\.\d+)? ?%|(?<![\w.])0?\.\d+")
+"""A probability ("95 %", "0.9")."""
+
+AFFIRMS = UNSURE | _words("diagnosis diagnosed confirmed supported established proven best answer consistent correct")
+"""Behind "is" or "was", one of these must stand, else something is said against the claim ("was rejected")."""
 
 ALIAS = re.compile(
     r"(?:(?:also|or|which is|otherwise|formerly|previously|commonly|now|sometimes|simply) )*+"
@@ -71,7 +92,7 @@ ALIAS = re.compile(
 EXPLAINS = _words(
     "confirmed proven established verified supported diagnosed documented evidenced demonstrated shown based given "
     "because since per according consistent compatible presenting presentation manifesting manifested manifests "
-    "characterized characterised which that who features explains explaining explained fits by the this these "
+    "characterized characterised which that who features explains explaining explained fits best by the this these "
     "patient his her he she it is was are meets meeting leading complicated in at on as affecting involving a an"
 )
 """First words of an explanation."""
@@ -86,7 +107,7 @@ HEADS = _words("syndrome syndromes disease diseases disorder disorders")
 GENERAL = _words("the this that these a an any genetic rare inherited same underlying hereditary my his her")
 """Before a head noun, these speak of the disease in question ("this disorder")."""
 
-HAS_TOO = _words("has have had also too additionally")
+HAS_TOO = _words("has have had also too additionally setting context")
 """With a disease word, these give the patient a second disease."""
 
 CODE = re.compile(
@@ -96,13 +117,15 @@ CODE = re.compile(
 )
 """An identifier of a nomenclature."""
 
+LEADING_CODE = re.compile(r"code:\S+[ :-]*+")
 LATEX = re.compile(r"\\[a-zA-Z]+(?=\{)")
 BULLET = re.compile(r"(?:[-*>] ?|\d{1,2}[.)] |[a-z]\) )", re.IGNORECASE)
 
 BREAK = re.compile(
-    r" ?\n ?| ?[;|()\[\]{}=] ?|, ?(?=[^\d\s])|[.!?:]+(?: |$)| -{1,3}>? | ?/ ?| [&+] "
+    r" ?\n ?| ?[;|()\[\]{}=] ?|, ?(?=[^\d\s])|(?<!confidence)[.!?:]+(?: |$)| -{1,3}>? | ?/ ?| [&+] "
     r"| (?=(?:or|and|vs|versus|plus|rather|instead|not|but|with|without|due|caused|secondary|is|was|which|because|"
-    r"given|based|confirmed|proven|supported|established|diagnosed|presenting|manifesting|characteri[sz]ed|"
+    r"given|based|confirmed|proven|supported|established|diagnosed|presenting|manifesting|characteri[sz]ed|complicated|"
+    r"explains|best|fits|genetically|clinically|"
     r"consistent|as (?:evidenced|shown|supported|suggested|indicated|demonstrated|confirmed|per)|also|aka|"
     r"formerly|previously|code:\S+|in (?:a|an|the|this|our|his|her|which|whom|view|light))\b)",
     re.IGNORECASE,
