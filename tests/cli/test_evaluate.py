@@ -11,9 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from diagnosis_zero import config
 from diagnosis_zero.cases.export import write_cases
 from diagnosis_zero.cli import evaluate as commands
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.experiment import EVALUATION_SEED
+from diagnosis_zero.prompts import load_template
 from diagnosis_zero.records import read_json, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluate"))
@@ -243,3 +246,17 @@ def test_a_review_goes_out_and_comes_back(dz, cases, tmp_path):
     result = dz("review", "in", tmp_path / "a/ours", tmp_path / "b/theirs", *words)
     assert "10 answers" in result.stdout
     assert "clinician" in dz("judge-audit", tmp_path / "pairs.jsonl", "--catalogue", "none").stdout
+
+
+def test_a_run_is_evaluated_as_it_evaluates_itself(dz, run_folder, data_folder):
+    """The prompt, limit, seed, judge and names of its recipe: what training has evaluated is not asked again."""
+    recipe = Path(__file__).parents[2] / "recipes" / "demo.toml"
+    (run_folder / "config.toml").write_text(recipe.read_text())
+    dz("evaluate", run_folder, "--cases", data_folder)
+    settings = read_json(run_folder / "evaluations" / "step-000020" / "evaluation.json")
+    asked = config.load(recipe)
+    assert settings["params"]["max_tokens"] == asked.rollout.max_tokens
+    assert settings["params"]["seed"] == EVALUATION_SEED
+    assert settings["model"] == "tiny"
+    assert settings["template"] == load_template(asked.prompt.template)
+    assert read_json(run_folder / "evaluations" / "step-000020" / "summary.json")["judge"] == asked.reward.method

@@ -34,7 +34,7 @@ def diagnose(
     from diagnosis_zero.types import SamplingParams
 
     text = _text(file)
-    wording = prompts.load_template(template or own_settings(model_or_run).get("template", "diagnosis"))
+    wording = prompts.load_template(template or own_settings(model_or_run).template)
     generator = load_generator(targets(model_or_run)[0].model)
     candidates = diagnosing.diagnose(
         generator,

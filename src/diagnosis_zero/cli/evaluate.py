@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -45,8 +46,10 @@ def evaluate(
     top: Annotated[int, typer.Option(help="1: the answer is one diagnosis; 5: a ranked list.")] = 1,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each case.")] = 1,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy. Default: 0; 1 for samples.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer. Default: the run's, else 1024.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the sampling. Default: the run's, else 0.")] = None,
     think_opened: Annotated[bool, typer.Option("--think-opened", help="The chat template opens <think>.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Plain completion, without a chat template.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="Ask an OpenAI-compatible server instead (.../v1).")] = None,
@@ -57,9 +60,9 @@ def evaluate(
     rpm: Annotated[float | None, typer.Option(min=0.1, help="Most calls a minute.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")] = 120,
     judge: Annotated[
-        str, typer.Option(help="ontology, sequence, llm, or ontology+llm (what is left open).")
-    ] = "ontology",
-    catalogue: Annotated[str, typer.Option(help="For the ontology: default, none, or a file.")] = "default",
+        str | None, typer.Option(help="ontology, sequence, llm, or ontology+llm. Default: the run's, else ontology.")
+    ] = None,
+    catalogue: Annotated[str | None, typer.Option(help="For the ontology: default, none, or a file.")] = None,
     judge_endpoint: Annotated[str | None, typer.Option(help="Server of the LLM judge.")] = None,
     judge_model: Annotated[list[str] | None, typer.Option(help="Repeat for a majority of several judges.")] = None,
     judge_key_env: Annotated[str | None, typer.Option(help="Environment variable of the judge's key.")] = None,
@@ -85,13 +88,13 @@ def evaluate(
 
     if top not in (1, 5):
         raise InputError(f"--top is {top}", mend="It is 1 or 5.")
-    recipe = own_settings(model_or_run)
+    own = own_settings(model_or_run)
     looked_up = model_or_run.startswith("baseline:")
-    default = "top5" if top == 5 else recipe.get("template", "diagnosis")
+    default = "top5" if top == 5 else own.template
     wording = prompts.PLACEHOLDER if looked_up else prompts.load_template(template or default)
     chosen = _cases(model_or_run, cases, split, limit)
-    greedy = temperature == 0 or (temperature is None and samples == 1)
-    params = SamplingParams(max_tokens, 0.0 if greedy else (temperature or 1.0), seed=seed)
+    warmth = temperature if temperature is not None else own.temperature if samples > 1 else 0.0
+    params = SamplingParams(max_tokens or own.max_tokens, warmth, seed=own.seed if seed is None else seed)
     style: Literal["chat", "raw"] = "raw" if raw else "chat"
     server = endpoint and Endpoint(
         endpoint, model_or_run, style, key_env, api_version, allow_remote, concurrency, rpm, timeout
@@ -100,8 +103,8 @@ def evaluate(
         say(sends)
     bill = Bill(price_in, price_out, budget)
     judging = Judging(
-        judge,
-        None if catalogue == "none" else catalogue,
+        judge or own.judge,
+        None if (catalogue or own.catalogue) == "none" else catalogue or own.catalogue,
         (
             judge_endpoint
             and Endpoint(judge_endpoint, "", "chat", judge_key_env, None, allow_remote, concurrency, rpm, timeout)
@@ -118,7 +121,7 @@ def evaluate(
     home = _home(model_or_run, out)
     summaries, folders = [], []
     with progress("judging") as judged, open_judge(judging, say, judged) as named_judge:
-        for target in _targets(model_or_run, steps, recipe, server or None):
+        for target in _targets(model_or_run, steps, own, server or None):
             folder = home / (target.slug + _suffix(top, samples))
             with progress(f"{target.name} step {target.step}") as report:
                 generator, opened = _generator(target, server or None, cases, raw=raw)
@@ -126,7 +129,7 @@ def evaluate(
                     generator,
                     chosen,
                     folder,
-                    model=target.name,
+                    model=own.model or target.name,
                     step=target.step,
                     template=wording,
                     params=params,
@@ -212,24 +215,45 @@ def judge_audit(
         records.write_json(json_out, figures)
 
 
-def own_settings(model_or_run: str) -> dict[str, str]:
-    """What a run's own configuration says of its prompt and the model it began with."""
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What stands for options that are not given: a run's own settings, so that its evaluations are continued."""
+
+    template: str = "diagnosis"
+    model: str | None = None
+    max_tokens: int = 1024
+    temperature: float = 1.0
+    seed: int = 0
+    judge: str = "ontology"
+    catalogue: str = "default"
+
+
+def own_settings(model_or_run: str) -> Own:
+    """A run's settings from its configuration; the defaults for anything else."""
     path = Path(model_or_run) / "config.toml"
     if not path.is_file():
-        return {}
+        return Own()
     from diagnosis_zero import config
+    from diagnosis_zero.experiment import EVALUATION_SEED
 
     recipe = config.load(path)
-    return {"template": recipe.prompt.template, "base": recipe.model.id}
+    return Own(
+        recipe.prompt.template,
+        recipe.model.id,
+        recipe.rollout.max_tokens,
+        recipe.rollout.temperature,
+        EVALUATION_SEED,
+        recipe.reward.method,
+        recipe.reward.source or "none",
+    )
 
 
-def _targets(model_or_run: str, steps: str, recipe: dict[str, str], server: Endpoint | None) -> Sequence[Target]:
+def _targets(model_or_run: str, steps: str, own: Own, server: Endpoint | None) -> Sequence[Target]:
     from diagnosis_zero.evaluate.target import Target, slug, targets
 
     if server:
         return [Target(model_or_run, 0, model_or_run, slug(model_or_run))]
-    base = recipe.get("base")
-    return targets(model_or_run, steps, None if base == "tiny" else base)
+    return targets(model_or_run, steps, None if own.model == "tiny" else own.model)
 
 
 def _cases(model_or_run: str, given: Path | None, split: str, limit: int | None) -> list[Case]:
@@ -283,8 +307,8 @@ def _home(model_or_run: str, out: Path | None) -> Path:
 
 
 def _suffix(top: int, samples: int) -> str:
-    """Evaluations of one model that differ in how it is asked stand side by side."""
-    return (f"-top{top}" if top > 1 else "") + (f"-mean{samples}" if samples > 1 else "")
+    """Evaluations of one model that differ in how it is asked stand side by side, as training names them."""
+    return (f".top{top}" if top > 1 else "") + (".sampled" if samples > 1 else "")
 
 
 def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, json_out: Path | None) -> None:
