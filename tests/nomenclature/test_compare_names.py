@@ -41,6 +41,9 @@ DIFFERENT = [
     ("Hypercalcemia", "Hyperkalemia", ""),
     ("Microcephaly", "Macrocephaly", ""),
     ("Dent disease", "Kent disease", ""),
+    ("CODAS syndrome", "Carcinoid syndrome", ""),
+    ("CHAND syndrome", "Chandler syndrome", ""),
+    ("X-linked ataxia type 1", "Ataxia type 1", "inheritance"),
 ]
 
 
