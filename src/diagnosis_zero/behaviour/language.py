@@ -57,6 +57,15 @@ class LanguageMix:
 NOT_MIXED = LanguageMix()
 
 
+def features(text: str, *, think_opened: bool = False) -> Mapping[str, float]:
+    """``language/mixed`` and ``language/mixed_<part>`` where set, and then ``language/share`` of the letters."""
+    mix = detect(text, think_opened=think_opened)
+    if not mix.mixed:
+        return {}
+    parts = {f"language/mixed_{span.part}": 1.0 for span in mix.spans}
+    return {"language/mixed": 1.0, "language/share": mix.share, **parts}
+
+
 def detect(text: str, *, think_opened: bool = False) -> LanguageMix:
     """Where ``text``, expected in English, is in another language. Time is linear in the length of the text."""
     found = [*_other_scripts(text), *_latin_script(text)]
