@@ -29,6 +29,7 @@ SAME = {
     "prefix apart": ("Non syndromic hypotrichosis", "Nonsyndromic hypotrichosis"),
     "ISCN": ("del(5)(q14.3)", "5q14.3 microdeletion"),
     "band range": ("Duplication of Xp11.22p11.23", "Xp11.23-p11.22 duplication"),
+    "T cells": ("T-cell lymphoma", "T cell lymphoma"),
     "article": ("Ataxia due to a NOTCH9 mutation", "Ataxia due to NOTCH9 mutation"),
     "inheritance code": ("AR primary microcephaly 5", "Autosomal recessive primary microcephaly 5"),
 }
@@ -41,6 +42,8 @@ DIFFERENT = {
     "greek letter": ("alpha-thalassemia", "beta-thalassemia"),
     "the letter A": ("Thalassanemia type A", "Thalassanemia"),
     "a last A": ("Hemophilia A", "Hemophilia"),
+    "markers": ("T-B+ immunodeficiency", "T-B- immunodeficiency"),
+    "a variant": ("Ataxia-ptosis variant", "Ataxia-ptosis"),
     "word, not numeral": ("Via disease", "6a disease"),
 }
 
@@ -65,6 +68,7 @@ def test_literal_key_keeps_separate_digits_separate() -> None:
     assert literal_key("type 1, 1") == "type1|1"
     assert literal_key("type 11") == "type11"
     assert literal_key("Kir6.2") == "kir6|2"
+    assert literal_key("T-B+ SCID") != literal_key("T-B- SCID")
 
 
 def test_a_name_of_fillers_or_signs_has_no_words() -> None:

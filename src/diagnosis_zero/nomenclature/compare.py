@@ -134,8 +134,7 @@ def _expand_abbreviations(name: Name, words: list[str], others: list[str]) -> No
         parts = _LETTERS_AND_NUMBER.fullmatch(word)
         if not parts or (parts[2] and parts[2] not in others):
             continue
-        alone, numbered = len(name.words) == 1, parts[2] is not None
-        run = _spelled_out(parts[1], [other for other in others if other != parts[2]], alone, numbered)
+        run = _spelled_out(parts[1], [other for other in others if other != parts[2]], name, parts[2] is not None)
         if run:
             words.remove(word)
             for spelled in (*run, parts[2]):
@@ -143,26 +142,30 @@ def _expand_abbreviations(name: Name, words: list[str], others: list[str]) -> No
                     others.remove(spelled)
 
 
-def _spelled_out(letters: str, words: Sequence[str], alone: bool, numbered: bool) -> Phrase:
+def _spelled_out(letters: str, words: Sequence[str], name: Name, numbered: bool) -> Phrase:
     """The run of words that the letters abbreviate, the longest first, or none.
 
-    A lone abbreviation has at least three letters, or two and the number; letters from inside a word count where
-    there are four, or where something else agrees (the number, the rest of the name). The last letter may stand
-    for a class noun.
+    A lone abbreviation has at least three letters, or two and the number; its last letter may stand for a class
+    noun. Letters from inside a word count where there are four, or where something else agrees (the number, the
+    rest of the name).
     """
+    alone = len(name.words) == 1
     if len(letters) < (3 if alone and not numbered else 2):
         return ()
     inside = len(letters) > 3 or (len(letters) == 3 and (numbered or not alone))
+    endings = ["", *(noun[0] for noun in sorted(vocabulary.CLASS_NOUNS))] if alone else [""]
     for run in sorted(_all_runs(words), key=lambda run: run.start - run.stop):
         if words[run.start][0] != letters[0]:
             continue
         phrase = tuple(words[run])
         told = tuple(word for word in phrase if word not in vocabulary.UNSPELLED)
-        for noun in ("", *sorted(vocabulary.CLASS_NOUNS)):
-            spelled = (*told, noun) if noun else told
-            if letters == "".join(word[0] for word in spelled):
+        for ending in endings:
+            rest = letters.removesuffix(ending)
+            if ending and rest == letters:
+                continue
+            if rest == "".join(word[0] for word in told):
                 return phrase
-            if inside and (len(spelled) > 1 or numbered) and acronym.spells(letters, spelled):
+            if inside and (len(told) > 1 or numbered) and acronym.spells(rest, told):
                 return phrase
     return ()
 

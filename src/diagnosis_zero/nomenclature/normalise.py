@@ -32,6 +32,7 @@ _TABLE = str.maketrans(
     | {"_": " ", "#": " ", "&": " and "}
 )
 _LIST_MARK = re.compile(r"\s*(?:[-+•>]\s|\(?\d{1,2}[.)]\s)\s*")
+_MARKER = re.compile(r"\b(T|B|NK|CD\d{1,3})([+-])(?=$|[\s,;)]|(?:T|B|NK|CD\d{1,3})[+-])")
 _TAG = re.compile(r"<[^<>]{0,60}>")
 _TOKEN = re.compile(r"[A-Za-z]+'s\b|[A-Za-z0-9]+(?:\.\d+)*")
 _DIGITS_APART = re.compile(r"(\d)[^A-Za-z0-9\x1f]+(?=\d)")
@@ -100,12 +101,18 @@ def plain(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     mark = _LIST_MARK.match(text)
-    return text[mark.end() :] if mark else text
+    text = text[mark.end() :] if mark else text
+    return _MARKER.sub(_spell_sign, text)
+
+
+def _spell_sign(found: re.Match[str]) -> str:
+    """ "T-B+" as "T negative B positive"."""
+    return f"{found[1]} {'positive' if found[2] == '+' else 'negative'} "
 
 
 def literal_key(text: str) -> str:
     """Letters and digits of a name in lower case, without markup; digits that stood apart stay apart."""
-    if not text.isascii() or "<" in text or "&" in text or text[:1] in _MAY_MARK:
+    if not text.isascii() or "<" in text or "&" in text or text[:1] in _MAY_MARK or _MARKER.search(text):
         text = plain(text)
     text = text[:MAX_CHARS]
     if _DIGITS_APART.search(text):

@@ -21,11 +21,11 @@ FILLERS = word_set("the an of and in by with to for due as its from on at is")
 CLASS_NOUNS = frozenset({"disease", "syndrome"})
 """What closes a name ("disorder" is folded to "disease")."""
 
-KIND_WORDS = frozenset({"type", "form", "variant", "subtype", "variety"})
+KIND_WORDS = word_set("type form subtype")
 """Announce a designator or an eponym ("type 2", "Duchenne type"); the designator carries the meaning."""
 
 DESIGNATED = KIND_WORDS | word_set(
-    "factor complex class group stage grade nerve collagen category phase serotype isoform"
+    "variant factor complex class group stage grade nerve collagen category phase serotype isoform"
 )
 """After these words a lone roman numeral is a number, "X" included."""
 
@@ -217,7 +217,7 @@ NOISE = word_set("related associated caused mutation gene human rare")
 
 NOISE_BESIDE_NUMBER = NOISE | word_set(
     "hereditary familial inherited genetic "
-    "autosomal dominant recessive xlinked primary isolated syndromic nonsyndromic idiopathic classic "
+    "autosomal dominant recessive primary isolated syndromic nonsyndromic idiopathic classic "
     "severe lethal fatal progressive"
 )
 """The same where both names carry one series number, which settles these ("spastic paraplegia 4")."""
