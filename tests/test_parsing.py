@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnosis_zero.parsing import FAULTS, parse, render
@@ -168,6 +168,7 @@ PIECES = st.sampled_from(
 CHAOS = st.lists(PIECES | st.text(st.characters(), max_size=5), max_size=30).map("".join)
 
 
+@settings(deadline=None)
 @given(CHAOS, st.booleans(), st.booleans())
 def test_any_text_is_parsed_with_known_faults(text: str, opened: bool, truncated: bool) -> None:
     parsed = parse(text, think_opened=opened, truncated=truncated)
@@ -177,6 +178,7 @@ def test_any_text_is_parsed_with_known_faults(text: str, opened: bool, truncated
         assert parsed.answers == (parsed.answer,)
 
 
+@settings(deadline=None)
 @given(CHAOS, CHAOS)
 def test_an_answer_inside_reasoning_is_never_the_answer(head: str, tail: str) -> None:
     """Whatever stands around: text between a <think> and the next </think> does not become the answer."""
@@ -184,11 +186,13 @@ def test_an_answer_inside_reasoning_is_never_the_answer(head: str, tail: str) ->
     assert parsed.answer != "zzz"
 
 
+@settings(deadline=None)
 @given(CHAOS)
 def test_one_pair_of_answer_tags_is_needed(text: str) -> None:
     assert parse(text + ANSWER + ANSWER).answer is None
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(blacklist_characters="<>")), st.text(st.characters(blacklist_characters="<>")))
 def test_texts_without_tags_survive_the_form(think: str, answer: str) -> None:
     parsed = parse(render(think, answer))

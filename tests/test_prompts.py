@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnosis_zero import parsing
@@ -43,6 +43,7 @@ def test_case_text_is_never_expanded(text: str) -> None:
     assert message["content"] == f"before {text} after"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_case_text_stands_verbatim(text: str) -> None:
     (message,) = build_chat(case(text))

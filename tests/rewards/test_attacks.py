@@ -269,7 +269,7 @@ MARKS = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["Fabry disease", "Kabuki syndrome", "Cholera"]), min_size=1, max_size=4), st.data())
 def test_the_truth_anywhere_among_others_earns_nothing(others: list[str], data: st.DataObject) -> None:
     reward, case = build_reward(catalogue=None), case_of("Marfan syndrome")
@@ -278,7 +278,7 @@ def test_the_truth_anywhere_among_others_earns_nothing(others: list[str], data: 
     assert reward(render("r", text), case).parts["accuracy"] == 0.0
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text("".join(map(chr, range(32, 127))), min_size=1, max_size=30))
 def test_random_signs_around_another_disease_earn_nothing(noise: str) -> None:
     reward, case = build_reward(catalogue=None), case_of("Marfan syndrome")

@@ -136,7 +136,7 @@ PIECES = st.sampled_from(
 TEXT = st.lists(PIECES | st.text(st.characters(), max_size=6), max_size=25).map("".join)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TEXT, st.sampled_from([1, 5]), st.booleans())
 def test_never_raises_on_model_text(text: str, top: int, opened: bool) -> None:
     for method in METHODS:
@@ -144,7 +144,7 @@ def test_never_raises_on_model_text(text: str, top: int, opened: bool) -> None:
         assert 0.0 <= found.score <= 1.1
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TEXT)
 def test_any_answer_slot_is_read(text: str) -> None:
     found = REWARD(render("r", text), CASE)
@@ -161,13 +161,14 @@ SENTENCES = st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(SENTENCES)
 def test_any_sentence_of_the_words_it_knows_is_read(text: str) -> None:
     assert 0.0 <= REWARD(render("r", text), CASE).score <= 1.1
     assert 0.0 <= REWARD(render("r", f"Marfan syndrome, {text}"), CASE).score <= 1.1
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_accuracy_needs_the_one_answer_block(before: str, after: str) -> None:
     completion = f"{before}<answer>Fabry disease</answer>{after}"

@@ -42,6 +42,7 @@ def test_answer_comes_first() -> None:
     assert similarity(answer, name) == as_described(answer, name) != as_described(name, answer)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_equals_the_description(answer: str, name: str) -> None:
     assert similarity(answer, name) == pytest.approx(as_described(answer, name), abs=1e-12)
@@ -62,7 +63,7 @@ def test_threshold_is_exclusive_and_the_best_name_counts() -> None:
     assert match("Ehlers-Danlos syndrome type 2", ["Ehlers-Danlos syndrome type 3"]).label == 2  # the flaw
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.text("ab ", min_size=1, max_size=6).flatmap(lambda unit: st.integers(1, 400).map(lambda n: (unit * n)[:900])),
     st.text("abc ", min_size=1, max_size=40),

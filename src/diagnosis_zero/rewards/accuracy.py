@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diagnosis_zero.rewards import answer_slot, sequence
+from diagnosis_zero.rewards import answer_slot, asides, sequence
 from diagnosis_zero.types import Case, Match
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _by_meaning(catalogue: Catalogue | None, answer: str, case: Case) -> Grade:
     def judge(text: str) -> Match:
         return match(text, case.names, reference_ids=case.ids, catalogue=catalogue)
 
-    truth = answer_slot.Truth(
+    truth = asides.Truth(
         accepted=case.names,
         same=lambda text: judge(text).label == 2,
         covers=lambda text: judge(text).label >= 1,
