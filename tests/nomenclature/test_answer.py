@@ -70,6 +70,7 @@ def test_a_description_behind_a_name() -> None:
     assert head_and_rest("Gout due to a HPRT1 mutation") == ("Gout", "a HPRT1 mutation")
     assert head_and_rest("Gout, type 2") is None  # which kind it is
     assert head_and_rest("Gout, ruled out") is None
+    assert head_and_rest("Gout and myocarditis") is None  # a second diagnosis
     assert head_and_rest("Gout") is None
 
 

@@ -99,6 +99,8 @@ _DESCRIBES = (
     " with ", " presenting ", " complicated by ", " manifesting ", " involving ", " affecting ", " and ", " of the ",
     " due to ", " caused by ", " secondary to ", " (", " [", " in the ", ", ",
 )  # fmt: skip
+_ADDS = frozenset({" and ", ", "})
+"""What may add a second diagnosis rather than describe the first."""
 _MUTATION = frozenset(("mutation", "mutations", "variant", "variants", "gene", "pathogenic", "heterozygous"))
 _KINDS = frozenset(("number", "letter", "locus", "inheritance", "onset", "copy number", "negation"))
 
@@ -114,6 +116,8 @@ def head_and_rest(text: str) -> tuple[str, str] | None:
     at, phrase = min(cuts)
     head, rest = start[:at], start[at + len(phrase) :].strip(" .)]")
     if _TAKES_BACK.intersection(_WORD.findall(rest.lower())):
+        return None
+    if phrase in _ADDS and any(map(names_disease, _WORD.findall(rest.lower()))):
         return None
     of_a_gene = bool(_MUTATION.intersection(_WORD.findall(rest.lower())))
     if not of_a_gene and _KINDS.intersection(guards.axis(word) for word in analyse(rest).words):

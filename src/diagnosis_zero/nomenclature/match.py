@@ -18,7 +18,7 @@ from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
 from diagnosis_zero.nomenclature.facts import authority, rank
 from diagnosis_zero.nomenclature.freetext import same_content
 from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon
-from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key
+from diagnosis_zero.nomenclature.normalise import MAX_CHARS, Name, analyse, literal_key
 from diagnosis_zero.nomenclature.reference import Reference
 from diagnosis_zero.types import Match
 
@@ -35,16 +35,17 @@ def match(
     """Score one predicted diagnosis against the accepted names of one disease.
 
     Args:
-        prediction: the answer as the model wrote it; explanations, brackets and markup are read past.
+        prediction: the answer as the model wrote it, of which 1,000 characters are read; explanations, brackets
+            and markup are read past.
         references: the accepted names.
         reference_ids: identifiers of the reference disease ("ORPHA:558"), used with a catalogue.
         catalogue: the nomenclature; None judges by the words of the names alone.
 
     Returns:
-        The label; a score (label 2 from 0.9, label 1 at 0.5, label 0 below 0.5 by shared words); the rule that
-        decided; with a catalogue the entry that the prediction was found to be.
+        The label; a score (names of one disease from 0.9, sentences of one content above 0.5, a hypernym at 0.5,
+        the rest below by shared words); the rule that decided; with a catalogue the entry that was found.
     """
-    return _match(prediction, tuple(references), tuple(reference_ids), catalogue)
+    return _match(prediction[:MAX_CHARS], tuple(references), tuple(reference_ids), catalogue)
 
 
 @lru_cache(maxsize=100_000)
