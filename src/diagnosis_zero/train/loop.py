@@ -10,6 +10,7 @@ number of threads, to the last bit).
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -93,18 +94,18 @@ def train(
         if done == 0:
             if not series(log.rows, "val/accuracy"):
                 _look(run, 0)
-            evaluate(run.policy, 0, cases.test)
+            evaluate(run.policy, 0, run.splits.test)
         try:
-            final = _steps(run, done, config.total_steps(recipe, len(cases.train)))
+            final = _steps(run, done, config.total_steps(recipe, len(run.splits.train)))
         finally:
             run.log.close()  # after a rewind it is not the one that was opened above
         if final is not None:
-            evaluate(run.policy, final, cases.test)
+            evaluate(run.policy, final, run.splits.test)
     return folder
 
 
 def _steps(run: _Run, done: int, total: int) -> int | None:
-    """Every step after ``done``; the last one, or None where a signal or the guard stopped the run."""
+    """Every step after ``done``; the last one done, or None where a signal or the guard stopped the run."""
     settings = _update_settings(run.recipe)
     run.view.begin(done)
     step = done
@@ -114,7 +115,8 @@ def _steps(run: _Run, done: int, total: int) -> int | None:
                 step += 1
                 _step(run, step, total, settings)
                 last = step == total
-                if last or stop() or step % run.recipe.eval.every == 0:
+                stopping = stop()  # asked once: a signal that comes after this stops the run after the next step
+                if last or stopping or step % run.recipe.eval.every == 0:
                     _look(run, step)
                 decision, why = _watch(run, step)
                 if decision == "rewind":
@@ -123,14 +125,14 @@ def _steps(run: _Run, done: int, total: int) -> int | None:
                 if decision == "stop":
                     run.view.say(f"stopped by the guard after step {step}: {why}")
                     return None
-                if last or stop() or step % run.recipe.checkpoint.every == 0:
+                if last or stopping or step % run.recipe.checkpoint.every == 0:
                     _save(run, step)
-                if stop() and not last:
+                if stopping and not last:
                     run.view.say(f"stopped after step {step}, saved: go on with --resume")
                     return None
     finally:
         run.view.end()
-    return total
+    return step
 
 
 def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> None:
@@ -226,9 +228,15 @@ def _open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> Non
         if not written.is_file():
             raise InputError("no run to resume", where=folder, mend="Leave out --resume to start it.")
         _refuse_another_experiment(config.load(written), recipe, force)
-    elif folder.exists() and any(folder.iterdir()):
+    elif checkpoint.steps(folder):
         mend = "Go on with it by --resume, or give another name: --set run.name=..."
         raise InputError("a run of this name exists", where=folder, mend=mend)
+    elif written.is_file():
+        # A start that came to nothing before its first checkpoint, perhaps by a fault in the recipe that is now mended.
+        shutil.rmtree(folder / "data", ignore_errors=True)
+    elif folder.exists() and any(folder.iterdir()):
+        what = "there is something else of that name, which is never replaced"
+        raise InputError(what, where=folder, mend="Give another name: --set run.name=...")
     folder.mkdir(parents=True, exist_ok=True)
     with records.atomic_write(written) as handle:
         handle.write(config.dump(recipe))
@@ -251,10 +259,12 @@ def _begin(
     log: MetricsLog,
     view: View,
 ) -> _Run:
+    template = prompts.load_template(recipe.prompt.template)
     if latest is None:
         batches = recipe.warmstart.batches if recipe.warmstart else 1
         policy = start.fresh_policy(recipe, cases.train, view.say, view.batches(batches))
         dtype = str(policy.model.dtype).removeprefix("torch.")
+        cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
         records.write_json(folder / "manifest.json", _manifest(recipe, policy, dtype, cases))
         # The reference is read from the checkpoint of step 0, and so is every resumed run: write it before anything.
         optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
@@ -262,13 +272,13 @@ def _begin(
     else:
         dtype = records.read_json(folder / "manifest.json")["dtype"]
         policy = models.load(str(latest), dtype=dtype)
+        cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
         optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
         optimizer.load_state(checkpoint.load_state(latest)["optimizer"])
         view.say(f"resumed from {latest}")
     if recipe.model.gradient_checkpointing:
         models.enable_checkpointing(policy.model)
     reference = start.reference_of(recipe.train.kl_coefficient, checkpoint.folder(folder, 0), dtype)
-    template = prompts.load_template(recipe.prompt.template)
     opened = start.opens_thinking(policy)
     reward = reward_for(opened)
     return _Run(recipe, folder, cases, policy, reference, optimizer, reward, template, opened, log, view)

@@ -15,6 +15,7 @@ from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine import tiny
 from diagnosis_zero.engine.generate import encode_chat
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.errors import InputError
 from diagnosis_zero.train.warmstart import Example, warm_start
 from diagnosis_zero.types import Case
 
@@ -41,6 +42,28 @@ def splits(recipe: Recipe, run_dir: Path) -> Splits:
         template = prompts.load_template(recipe.prompt.template)
         prepare(source, folder, split="random", seed=recipe.run.seed, template=template)
     return Splits(*(export.read_cases(folder, split) for split in ("train", "val", "test")))
+
+
+def short_enough(found: Splits, policy: Policy, template: str, longest: int, say: Say) -> Splits:
+    """The cases whose prompts have at most ``longest`` tokens; says how many of each split are left out.
+
+    Raises:
+        InputError: no training case is left.
+    """
+
+    def fits(case: Case) -> bool:
+        return len(encode_chat(policy.tokenizer, prompts.build_chat(case, template))) <= longest
+
+    every = (found.train, found.val, found.test)
+    kept = [[case for case in cases if fits(case)] for cases in every]
+    dropped = [len(cases) - len(left) for cases, left in zip(every, kept, strict=True)]
+    if any(dropped):
+        shown = "{} to train, {} to validate, {} to test".format(*dropped)
+        say(f"left out, their prompts being longer than {longest} tokens: {shown}")
+    if not kept[0]:
+        what = f"no training case has a prompt of at most {longest} tokens"
+        raise InputError(what, mend="Raise data.max_prompt_tokens, or prepare cases with a training split.")
+    return Splits(*kept)
 
 
 def world_of(settings: Vignettes) -> vignettes.World:
