@@ -32,8 +32,8 @@ from diagnosis_zero.types import Case
 
 SIGNS = {"stiff joints": "Gout", "a rash": "Lupus", "long fingers": "Marfan syndrome", "pale lips": "Anemia"}
 """A patient's one sign, and the disease that it means."""
-DEADLINE = 240.0
-"""Seconds after which a process that does not come to the point is a failure (it takes a few)."""
+DEADLINE = 1200.0
+"""Seconds after which a process that does not end is a failure (it takes a few, on a machine that is free)."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
