@@ -42,6 +42,8 @@ DIFFERENT = [
     ("Microcephaly", "Macrocephaly", ""),
     ("Dent disease", "Kent disease", ""),
     ("CODAS syndrome", "Carcinoid syndrome", ""),
+    ("Fraser syndrome", "Frasier syndrome", ""),
+    ("PDGFRA rearrangement neoplasm", "PDGFRB rearrangement neoplasm", ""),
     ("CHAND syndrome", "Chandler syndrome", ""),
     ("X-linked ataxia type 1", "Ataxia type 1", "inheritance"),
 ]

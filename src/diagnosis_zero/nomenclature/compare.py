@@ -64,7 +64,7 @@ def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
     shared = 1 - (len(only_left) + len(only_right)) / (len(left.words) + len(right.words))
     if _hopeless(left, right, only_left, only_right):
         return Comparison(False, 0.5 * shared, "different words")
-    pair_spellings(only_left, only_right, lexicon)
+    _pair_spellings(only_left, only_right, left.short | right.short, lexicon)
     _pair_phrases(only_left, only_right, lexicon)
     _expand_abbreviations(left, only_left, only_right)
     _expand_abbreviations(right, only_right, only_left)
@@ -88,10 +88,11 @@ def differing(left: Sequence[str], right: Sequence[str]) -> tuple[list[str], lis
     return only_left, spare
 
 
-def pair_spellings(left: list[str], right: list[str], lexicon: Lexicon) -> None:
-    """Take out words that are one word spelled otherwise."""
-    for word in tuple(left):
-        twin = next((other for other in right if same_word(word, other, lexicon)), None)
+def _pair_spellings(left: list[str], right: list[str], short: frozenset[str], lexicon: Lexicon) -> None:
+    """Take out words that are one word spelled otherwise; an abbreviation is never a slip of another ("PDGFRA",
+    "PDGFRB")."""
+    for word in [word for word in left if word not in short]:
+        twin = next((other for other in right if other not in short and same_word(word, other, lexicon)), None)
         if twin is not None:
             left.remove(word)
             right.remove(twin)

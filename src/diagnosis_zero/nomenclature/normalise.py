@@ -32,7 +32,7 @@ _TABLE = str.maketrans(
     | {"_": " ", "#": " ", "&": " and "}
 )
 _LIST_MARK = re.compile(r"\s*(?:[-+•>]\s|\(?\d{1,2}[.)]\s)\s*")
-_MARKER = re.compile(r"\b(T|B|NK|CD\d{1,3})([+-])(?=$|[\s,;)]|(?:T|B|NK|CD\d{1,3})[+-])")
+_MARKER = re.compile(r"\b(T|B|NK|CD\d{1,3})([+-])(?=$|[\s,;)]|(?:T|B|NK|CD\d{1,3})[+-])", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,60}>")
 _TOKEN = re.compile(r"[A-Za-z]+'s\b|[A-Za-z0-9]+(?:\.\d+)*")
 _DIGITS_APART = re.compile(r"(\d)[^A-Za-z0-9\x1f]+(?=\d)")

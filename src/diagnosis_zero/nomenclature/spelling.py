@@ -9,9 +9,8 @@ from rapidfuzz.distance import OSA
 from diagnosis_zero.nomenclature import guards, vocabulary
 from diagnosis_zero.nomenclature.lexicon import Lexicon
 
-LONG = 12
-MIN_LENGTH = 6
-"""Shorter words are too often one letter from another word (Dent, Kent)."""
+MIN_ROOT, MIN_LENGTH, LONG = 6, 7, 12
+"""Shorter words than the second are too often one letter from another (Dent and Kent, Fraser and Frasier)."""
 
 
 def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
@@ -37,7 +36,7 @@ def _slips(left: str, right: str) -> int:
 
 @lru_cache(maxsize=200_000)
 def _one_root(left: str, right: str) -> bool:
-    if min(len(left), len(right)) < MIN_LENGTH or left[:3] != right[:3] or guards.axis(left) or guards.axis(right):
+    if min(len(left), len(right)) < MIN_ROOT or left[:3] != right[:3] or guards.axis(left) or guards.axis(right):
         return False
     return _sound(left) == _sound(right) or root(left) == root(right)
 
