@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x647A6361  # "dzca"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
