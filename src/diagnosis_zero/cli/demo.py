@@ -15,9 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     seed: Annotated[int, typer.Option(help="Seed of patients, model and sampling.")] = 0,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="The same path in a minute, too short to learn.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The same path in a minute, too short to learn.")] = False,
     folder: Annotated[Path, typer.Option("--dir", help="Where the run's folder goes.")] = Path("runs"),
 ) -> None:
     """Everything on a tiny model and made-up patients, on this machine; ends with report.html."""
