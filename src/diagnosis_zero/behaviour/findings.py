@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
+from diagnosis_zero.behaviour.phrases import Phrases
 from diagnosis_zero.cases.hpo import load_hpo
 
 PHENOTYPE = "HP:0000118"
@@ -29,25 +30,14 @@ class Mentions:
     absent: frozenset[str]
 
 
-@dataclass(slots=True)
-class _Node:
-    term: str | None = None
-    next: dict[str, _Node] = field(default_factory=dict)
-
-
 def mentions(text: str) -> Mentions:
     """Terms named in ``text`` by label or exact synonym, the longest first ("muscle weakness", not also
     "weakness"). Plural and case do not matter; a finding put in other words is not seen."""
     words = [_fold(word) for word in _WORD.findall(text)]
-    root = _terms()
     present: set[str] = set()
     absent: set[str] = set()
-    at = 0
-    while at < len(words):
-        term, length = _longest(root, words, at)
-        if term:
-            (absent if _negated(words, at) else present).add(term)
-        at += max(1, length)
+    for start, _, term in _terms().find(words):
+        (absent if _negated(words, start) else present).add(term)
     return Mentions(frozenset(present), frozenset(absent))
 
 
@@ -60,18 +50,6 @@ def supported(named: frozenset[str], known: frozenset[str]) -> frozenset[str]:
     )
 
 
-def _longest(root: _Node, words: Sequence[str], at: int) -> tuple[str | None, int]:
-    node, found, length = root, None, 0
-    for reach in range(at, len(words)):
-        step = node.next.get(words[reach])
-        if step is None:
-            break
-        node = step
-        if node.term:
-            found, length = node.term, reach - at + 1
-    return found, length
-
-
 def _negated(words: Sequence[str], at: int) -> bool:
     for place in range(at - 1, max(-1, at - 1 - _BACK), -1):
         if words[place] in _STOPS:
@@ -81,6 +59,7 @@ def _negated(words: Sequence[str], at: int) -> bool:
     return False
 
 
+@lru_cache(maxsize=100_000)
 def _fold(word: str) -> str:
     """Lower case, British spelling and plural folded, as far as letters alone tell."""
     lower = word.lower().replace("ae", "e").replace("oe", "e")
@@ -88,21 +67,14 @@ def _fold(word: str) -> str:
 
 
 @cache
-def _terms() -> _Node:
-    """All findings as a tree of folded words."""
+def _terms() -> Phrases[str]:
+    """All findings by their folded words; abbreviations of up to three letters are left out."""
     hpo = load_hpo()
-    root = _Node()
+    terms: Phrases[str] = Phrases()
     for term in hpo.terms.values():
         if PHENOTYPE in hpo.ancestors(term.id):
             for name in (term.label, *term.synonyms):
-                _plant(root, [_fold(word) for word in _WORD.findall(name)], term.id)
-    return root
-
-
-def _plant(root: _Node, words: Sequence[str], term: str) -> None:
-    if not words or (len(words) == 1 and len(words[0]) < 4):
-        return
-    node = root
-    for word in words:
-        node = node.next.setdefault(word, _Node())
-    node.term = node.term or term
+                words = [_fold(word) for word in _WORD.findall(name)]
+                if len("".join(words)) > 3:
+                    terms.add(words, term.id)
+    return terms

@@ -214,9 +214,9 @@ def _stretches(text: str, start: int, end: int) -> Iterator[list[_Evidence]]:
 def _evidence(text: str, start: int, end: int) -> Iterator[_Evidence | None]:
     """Every word of a clause that may be of another language; None wherever a stretch must end."""
     words = [(word.start(), word.end(), _plain_word(word[0])) for word in _WORD.finditer(text, start, end)]
-    borrowed = _borrowed([word.lower() for _, _, word in words])
-    for number, (at, to, word) in enumerate(words):
-        lower = word.lower()
+    lowered = [word.lower() for _, _, word in words]
+    borrowed = {number for first, last, _ in lexicon.loans().find(lowered) for number in range(first, last)}
+    for number, ((at, to, word), lower) in enumerate(zip(words, lowered, strict=True)):
         if lower in lexicon.english_only():
             yield None
         elif number not in borrowed and word.rstrip("'").isalpha() and not _is_code(text, at, to):
@@ -290,18 +290,6 @@ def _stems(word: str) -> Iterator[str]:
     for beginning in _BEGINNINGS:
         if word.startswith(beginning) and len(word) > len(beginning) + 3:
             yield word[len(beginning) :]
-
-
-def _borrowed(words: Sequence[str]) -> set[int]:
-    """Numbers of the (lower-case) words that stand in a loan phrase."""
-    loans = lexicon.loans()
-    found: set[int] = set()
-    for number, word in enumerate(words):
-        for phrase in loans.get(word, ()):
-            if tuple(words[number : number + len(phrase)]) == phrase:
-                found.update(range(number, number + len(phrase)))
-                break
-    return found
 
 
 def _judge(stretch: Sequence[_Evidence], text: str) -> str | None:

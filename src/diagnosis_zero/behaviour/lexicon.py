@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 
+from diagnosis_zero.behaviour.phrases import Phrases
 from diagnosis_zero.nomenclature.sources.hpo import packaged
 
 WORD = re.compile(r"[^\W\d_]+")
@@ -63,13 +64,12 @@ def endings() -> tuple[str, ...]:
 
 
 @cache
-def loans() -> Mapping[str, tuple[tuple[str, ...], ...]]:
-    """first word -> the loan phrases (as words) that begin with it, the longest first."""
-    found: dict[str, list[tuple[str, ...]]] = {}
+def loans() -> Phrases[bool]:
+    """Phrases that English medicine has borrowed, by their lower-case words."""
+    found: Phrases[bool] = Phrases()
     for line in _lines("loan_phrases.txt"):
-        phrase = tuple(re.findall(r"[^\W\d_]+'?", line))
-        found.setdefault(phrase[0], []).append(phrase)
-    return {first: tuple(sorted(phrases, key=len, reverse=True)) for first, phrases in found.items()}
+        found.add(re.findall(r"[^\W\d_]+'?", line), True)
+    return found
 
 
 def _lines(name: str) -> Iterator[str]:

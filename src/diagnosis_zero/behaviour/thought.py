@@ -6,11 +6,12 @@ All measures are of the words alone. They show how reasoning changes over traini
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 
 from diagnosis_zero.behaviour import findings
 from diagnosis_zero.behaviour.lexicon import english_only
+from diagnosis_zero.behaviour.phrases import Phrases
 from diagnosis_zero.cases.hpo import load_hpo, read_annotations
 from diagnosis_zero.nomenclature.normalise import analyse
 from diagnosis_zero.types import Answer, Case
@@ -77,18 +78,22 @@ def features(answer: Answer, case: Case | None, prompt: str = "") -> Mapping[str
 
 def copied(words: Sequence[str], source: str) -> float:
     """Share of ``words`` (lower case) that stand in a passage of ``PIECE`` words or more copied from ``source``."""
-    pieces = _pieces(source)
+    source_pieces = _pieces(source)
     covered = bytearray(len(words))
-    for start in range(len(words) - PIECE + 1):
-        if tuple(words[start : start + PIECE]) in pieces:
+    for start, piece in enumerate(_runs(words)):
+        if piece in source_pieces:
             covered[start : start + PIECE] = b"\x01" * PIECE
     return sum(covered) / len(words) if words else 0.0
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(PIECE)), strict=False)
 
 
 @lru_cache(maxsize=256)
 def _pieces(source: str) -> frozenset[tuple[str, ...]]:
     words = [word.lower() for word in _WORD.findall(source)]
-    return frozenset(tuple(words[start : start + PIECE]) for start in range(len(words) - PIECE + 1))
+    return frozenset(_runs(words))
 
 
 # ---- the answer in the reasoning ---------------------------------------------------------------------------
@@ -97,12 +102,19 @@ def _pieces(source: str) -> frozenset[tuple[str, ...]]:
 def names(think: str, answer: str) -> bool:
     """Whether the reasoning names the answer: all telling words of its name, in any order ("Gaucher" for "Gaucher
     disease type 1"), or its acronym. Generous, so that what is left does not follow."""
+    literal = _spaced(answer)
+    if len(literal) > 2 and literal in _spaced(think):
+        return True
     said = analyse(answer[:300])
     telling = {word for word in said.bare.split() if not word.isdigit() and len(word) > 1} or set(said.words)
     if not telling:
         return False
     spoken = {word for part in _parts(think) for word in analyse(part).words}
     return telling <= spoken or _acronym(answer) in set(re.findall(r"\b[A-Z]{2,8}\b", think))
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(_WORD.findall(text.lower()))} "
 
 
 def _parts(text: str) -> list[str]:
@@ -145,53 +157,44 @@ _LINKS = frozenset({"de", "la", "le", "van", "von", "der", "den", "di", "du", "o
 def diseases(text: str) -> Named:
     """Diseases that a text names: names of HPO's annotation file, and whatever stands as "Xxx disease" or
     "Xxx syndrome". Of names that overlap, the longest."""
-    words = [(match.start(), match[0]) for match in _WORD.finditer(text)]
-    lower = [word.lower() for _, word in words]
-    known = _known_names()
-    may_be_eponym = not _HEADS.isdisjoint(lower)
+    matches = list(_WORD.finditer(text))
+    words = [match[0] for match in matches]
+    lower = [word.lower() for word in words]
+    places = [*_eponyms(words, lower), *((start, end) for start, end, _ in _known_names().find(lower))]
     found: list[tuple[int, str]] = []
-    end = 0
-    for at, word in enumerate(lower):
-        if at < end or not (word in known or (may_be_eponym and words[at][1][0].isupper())):
-            continue
-        length = _known_length(known, lower, at) or _eponym_length(words, lower, at)
-        if length:
-            end = at + length
-            name = " ".join(lower[at:end])
-            found.append((words[at][0], name.replace("'s ", " ").replace("’s ", " ")))
+    last = 0
+    for start, end in sorted(places, key=lambda place: (place[0], -place[1])):
+        if start >= last:
+            last = end
+            name = " ".join(lower[start:end])
+            found.append((matches[start].start(), name.replace("'s ", " ").replace("’s ", " ")))
     return found
 
 
-def _known_length(known: Mapping[str, frozenset[tuple[str, ...]]], lower: Sequence[str], at: int) -> int:
-    names_ = known.get(lower[at], frozenset())
-    if not names_:
-        return 0
-    return next((n for n in range(8, 0, -1) if tuple(lower[at : at + n]) in names_), 0)
-
-
-def _eponym_length(words: Sequence[tuple[int, str]], lower: Sequence[str], at: int) -> int:
-    """Words of "Von Hippel-Lindau disease", beginning here with a capital; 0 where there is no such name."""
-    if not words[at][1][0].isupper() or lower[at] in _HEADS | _STARTERS | english_only():
-        return 0
-    for reach in range(at, min(at + 5, len(words))):
-        if lower[reach] in _HEADS:
-            return reach - at + 1
-        if not (words[reach][1][0].isupper() or lower[reach] in _LINKS):
-            return 0
-    return 0
+def _eponyms(words: Sequence[str], lower: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(start, end) of "Von Hippel-Lindau disease" and the like: capitals, and links between them, before a head."""
+    for head in (at for at, word in enumerate(lower) if word in _HEADS):
+        start = head
+        for at in range(head - 1, max(-1, head - 5), -1):
+            if words[at][0].isupper() and lower[at] not in _STARTERS and lower[at] not in english_only():
+                start = at
+            elif lower[at] not in _LINKS:
+                break
+        if start < head:
+            yield start, head + 1
 
 
 @cache
-def _known_names() -> Mapping[str, frozenset[tuple[str, ...]]]:
-    """Disease names of HPO's annotations by first word: the preferred name up to its first comma. Names that are
-    also a finding ("Ectopia lentis") are left out."""
+def _known_names() -> Phrases[bool]:
+    """Disease names of HPO's annotations: the preferred name up to its first comma. Names that are also a finding
+    ("Ectopia lentis") are left out."""
     labels = {term.label.lower() for term in load_hpo().terms.values()}
-    found: dict[str, set[tuple[str, ...]]] = {}
+    known: Phrases[bool] = Phrases()
     for name in {row.disease_name for row in read_annotations()}:
-        words = tuple(word.lower() for word in _WORD.findall(_SUBTYPE.sub("", re.split("[,;]", name)[0])))
-        if 0 < len(words) <= 8 and " ".join(words) not in labels and (len(words) > 1 or len(words[0]) > 5):
-            found.setdefault(words[0], set()).add(words)
-    return {first: frozenset(names_) for first, names_ in found.items()}
+        words = [word.lower() for word in _WORD.findall(_SUBTYPE.sub("", re.split("[,;]", name)[0]))]
+        if " ".join(words) not in labels and (len(words) > 1 or (words and len(words[0]) > 5)):
+            known.add(words, True)
+    return known
 
 
 # ---- use of the case ---------------------------------------------------------------------------------------
