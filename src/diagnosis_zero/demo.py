@@ -18,12 +18,12 @@ from diagnosis_zero.types import Case
 QUICK = (
     "run.name=demo-quick",
     "data.vignettes.diseases=12",
-    "data.vignettes.cases=600",
-    "warmstart.batches=60",
-    "train.steps=8",
-    "eval.cases=40",
-    "eval.every=4",
-    "eval.test_cases=60",
+    "data.vignettes.cases=400",
+    "warmstart.batches=40",
+    "train.steps=6",
+    "eval.cases=20",
+    "eval.every=3",
+    "eval.test_cases=40",
 )
 """A small rehearsal of the same path, for tests and continuous integration: too short to learn much."""
 
