@@ -1,6 +1,4 @@
-"""A language model as judge: what it is asked, what counts as a reply, what is paid for, what stays
-unscored.
-"""
+"""A language model as judge: what it is asked, what counts as a reply, what is paid for, what stays unscored."""
 
 from __future__ import annotations
 

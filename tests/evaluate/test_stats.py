@@ -1,6 +1,4 @@
-"""Statistics: numbers worked by hand, scipy's where it has them, coverage and false positives by
-simulation.
-"""
+"""Statistics: numbers worked by hand, scipy's where it has them, coverage and false positives by simulation."""
 
 from __future__ import annotations
 

@@ -96,35 +96,35 @@ def evaluate(
     warmth = temperature if temperature is not None else own.temperature if samples > 1 else 0.0
     params = SamplingParams(max_tokens or own.max_tokens, warmth, seed=own.seed if seed is None else seed)
     style: Literal["chat", "raw"] = "raw" if raw else "chat"
-    server = endpoint and Endpoint(
-        endpoint, model_or_run, style, key_env, api_version, allow_remote, concurrency, rpm, timeout
-    )
+    calls: dict[str, Any] = {
+        "allow_remote": allow_remote,
+        "concurrency": concurrency,
+        "requests_per_minute": rpm,
+        "timeout": timeout,
+    }
+    server = Endpoint(endpoint, model_or_run, style, key_env, api_version, **calls) if endpoint else None
     if server and (sends := check_address(server, f"{len(chosen)} case texts")):
         say(sends)
-    bill = Bill(price_in, price_out, budget)
+    source = catalogue or own.catalogue
     judging = Judging(
-        judge or own.judge,
-        None if (catalogue or own.catalogue) == "none" else catalogue or own.catalogue,
-        (
-            judge_endpoint
-            and Endpoint(judge_endpoint, "", "chat", judge_key_env, None, allow_remote, concurrency, rpm, timeout)
-        )
-        or None,
-        tuple(judge_model or ()),
-        protocol,
-        hypernyms,
-        judge_template,
-        judge_cache,
-        judge_temperature,
-        bill,
+        method=judge or own.judge,
+        catalogue=None if source == "none" else source,
+        server=Endpoint(judge_endpoint, "", key_variable=judge_key_env, **calls) if judge_endpoint else None,
+        models=tuple(judge_model or ()),
+        protocol=protocol,
+        hypernyms=hypernyms,
+        template=judge_template,
+        cache=judge_cache,
+        temperature=judge_temperature,
+        bill=Bill(price_in, price_out, budget),
     )
     home = _home(model_or_run, out)
     summaries, folders = [], []
     with progress("judging") as judged, open_judge(judging, say, judged) as named_judge:
-        for target in _targets(model_or_run, steps, own, server or None):
+        for target in _targets(model_or_run, steps, own, server):
             folder = home / (target.slug + _suffix(top, samples))
             with progress(f"{target.name} step {target.step}") as report:
-                generator, opened = _generator(target, server or None, cases, raw=raw)
+                generator, opened = _generator(target, server, cases, raw=raw)
                 summary = run.evaluate(
                     generator,
                     chosen,
@@ -141,7 +141,7 @@ def evaluate(
                 )
             summaries.append(summary)
             folders.append(folder)
-    _print(summaries, folders, bill, json_out)
+    _print(summaries, folders, judging.bill, json_out)
     for folder in folders if subgroups else ():
         _print_subgroups(folder, chosen, _training(cases), hypernyms, unreliable)
 

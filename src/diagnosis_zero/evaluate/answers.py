@@ -30,9 +30,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How the cases are put to the model. Two calls on one folder must agree in this
-    (``evaluation.json``).
-    """
+    """How the cases are put to the model. Two calls on one folder must agree in this (``evaluation.json``)."""
 
     model: str
     step: int

@@ -209,9 +209,7 @@ def _message(text: str) -> str:
 
 
 def _retry_after(headers: Any) -> float:
-    """Seconds the server asked to wait (``retry-after`` in seconds; a date counts as none), at most a
-    minute.
-    """
+    """Seconds the server asked to wait (``retry-after`` in seconds; a date counts as none), at most a minute."""
     try:
         return min(LONGEST_WAIT, max(0.0, float(headers.get("retry-after", 0))))
     except ValueError:

@@ -30,9 +30,7 @@ Judge = Callable[[Sequence[Named]], list[tuple[Verdict, ...]]]
 
 
 def judge_answers(judge: Judge, label: str, named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
-    """The verdicts on each answer, at least one; ``label`` is the judge's name in what is settled without
-    it.
-    """
+    """The verdicts on each answer, at least one; ``label`` is the judge's name in what is settled without it."""
     asked = [item for item in named if item.names and item.answer.error is None]
     found = dict(zip(map(_key, asked), judge(asked), strict=True))
     return [found.get(_key(item)) or (_without_judge(item.answer, label),) for item in named]

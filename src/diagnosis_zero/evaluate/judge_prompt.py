@@ -107,18 +107,14 @@ def load_judge_template(path: Path) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as one quoted line: whitespace runs to one space, no control or invisible characters, cut if
-    long.
-    """
+    """A name as one quoted line: whitespace runs to one space, no control or invisible characters, cut if long."""
     visible = "".join(" " if sign.isspace() else sign for sign in name if _visible(sign))
     text = " ".join(visible.split())
     return json.dumps(text[:LONGEST], ensure_ascii=False)
 
 
 def flag(name: str) -> str:
-    """Why a person should look at this name: it addresses the judge, or is too long for a name; "" if
-    neither.
-    """
+    """Why a person should look at this name: it addresses the judge, or is too long for a name; "" if neither."""
     lower = " ".join(name.lower().split())
     if any(word in lower for word in _ADDRESSES):
         return "flagged: addresses the judge"

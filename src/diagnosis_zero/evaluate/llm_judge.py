@@ -32,9 +32,7 @@ Grades = tuple[Label, ...] | str
 
 @dataclass(slots=True)
 class Bill:
-    """What judging costs: ``price_in`` and ``price_out`` per million tokens, in the currency of
-    ``budget``.
-    """
+    """What judging costs: ``price_in`` and ``price_out`` per million tokens, in the currency of ``budget``."""
 
     price_in: float = 0.0
     price_out: float = 0.0
@@ -136,9 +134,7 @@ class LLMJudge:
             waiting = waiting[fitting:]
 
     def _worst(self, call: _Call) -> float:
-        """A byte a token and the reply at its limit: nothing costs more, but for calls that must be
-        repeated.
-        """
+        """A byte a token and the reply at its limit: nothing costs more, but for calls that must be repeated."""
         return self.bill.price(len(call.text.encode()), self.params.max_tokens)
 
     def _read(self, call: _Call, reply: Reply) -> Grades:

@@ -26,9 +26,7 @@ _NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ")
 
 @dataclass(frozen=True, slots=True)
 class ScoreSets:
-    """The names that earn grade 2, and those that earn 1; ``one`` None leaves "broader" to the judge
-    (2024).
-    """
+    """The names that earn grade 2, and those that earn 1; ``one`` None leaves "broader" to the judge (2024)."""
 
     two: tuple[str, ...]
     one: tuple[str, ...] | None
@@ -60,9 +58,7 @@ def rules_2024(answer: Answer) -> ScoreSets:
 
 
 def rules_2026(hypernyms: Mapping[str, Orphanet]) -> Sets:
-    """Grades by the two sets. A disease that the file lacks has no grade-1 set, as in RareArena's own
-    script.
-    """
+    """Grades by the two sets. A disease that the file lacks has no grade-1 set, as in RareArena's own script."""
 
     def sets(answer: Answer) -> ScoreSets:
         found = [hypernyms[number] for number in _orpha_numbers(answer) if number in hypernyms]

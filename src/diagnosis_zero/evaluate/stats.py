@@ -288,9 +288,7 @@ class _Clustered:
 
 
 def _wilson_at(p: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson's interval at a fractional sample size (scipy's takes whole counts only; tested equal to it
-    there).
-    """
+    """Wilson's interval at a fractional sample size (scipy's takes whole counts only; tested equal to it there)."""
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
     return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
