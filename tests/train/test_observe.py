@@ -46,8 +46,15 @@ def test_rollout_metrics_by_hand() -> None:
             "format/text_before": METRIC_TEXT_BEFORE,
             "groups/zero_variance": 0.5,
             "tokens/generated": 32,
+            "text/repetition": 0.0,  # token ids that never come twice
         }
     )
+
+
+def test_repetition_is_the_share_of_token_fours_that_stood_there_before() -> None:
+    looping = Completion("a b a b a b", "stop", (1, 2, 1, 2, 1, 2), (0.0,) * 6)  # 1212 2121 1212: one of three again
+    once = Group(GROUPS[0].case, (1,), (looping,), (GROUPS[0].rewards[0],))
+    assert rollout_metrics([once], think_opened=False)["text/repetition"] == pytest.approx(1 / 3)
 
 
 METRIC_TEXT_BEFORE = 0.5
@@ -65,7 +72,7 @@ def test_a_template_that_opens_the_reasoning_changes_what_is_well_formed() -> No
 def test_validation_metrics_by_hand() -> None:
     greedy = [group("a", (GOOD, "stop", 9, 1.1, 1.0)), group("b", (BARE, "stop", 1, 0.5, 0.5))]
     assert validation_metrics(greedy, [], think_opened=False) == pytest.approx(
-        {"val/accuracy": 0.5, "val/reward": 0.8, "val/length": 5.0, "val/well_formed": 0.5}
+        {"val/accuracy": 0.5, "val/reward": 0.8, "val/length": 5.0, "val/well_formed": 0.5, "val/cases": 2}
     )
     assert validation_metrics(greedy, GROUPS, think_opened=False)["val/sampled_accuracy"] == 0.25
 

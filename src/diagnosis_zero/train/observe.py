@@ -41,7 +41,14 @@ def _form(groups: Sequence[Group], think_opened: bool) -> dict[str, float]:
         "format/well_formed": fmean(one.well_formed for one in parsed),
         **{f"format/{fault}": faults[fault] / len(completions) for fault in FAULTS if faults[fault]},
         "tokens/generated": sum(lengths),
+        "text/repetition": fmean(_repeated(completion.token_ids) for completion in completions),
     }
+
+
+def _repeated(tokens: Sequence[int], n: int = 4) -> float:
+    """Share of a completion's token n-grams that stood in it before."""
+    grams = [tuple(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def parsed_completion(completion: Completion, think_opened: bool) -> Parsed:
@@ -57,6 +64,7 @@ def validation_metrics(greedy: Sequence[Group], sampled: Sequence[Group], think_
         "val/reward": fmean(reward.score for reward in rewards),
         "val/length": form["length/mean"],
         "val/well_formed": form["format/well_formed"],
+        "val/cases": len(greedy),
     }
     if sampled:
         metrics["val/sampled_accuracy"] = fmean(_right(reward) for group in sampled for reward in group.rewards)
