@@ -72,10 +72,19 @@ def detect(text: str, *, think_opened: bool = False) -> LanguageMix:
     if not found:
         return NOT_MIXED
     parts = _Parts(text, think_opened)
-    spans = [Span(start, end, language, parts.at(start)) for start, end, language in sorted(found)]
+    spans = [Span(start, end, language, parts.at(start)) for start, end, language in _apart(found)]
     letters = sum(map(str.isalpha, text))
     foreign = sum(char.isalpha() for span in spans for char in text[span.start : span.end])
     return LanguageMix(tuple(spans), foreign / letters)
+
+
+def _apart(found: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """In order and without overlap: a stretch of Latin script may hold words of another script."""
+    last = 0
+    for start, end, language in sorted(found):
+        if end > last:
+            yield max(start, last), end, language
+            last = end
 
 
 # ---- (1) other scripts -------------------------------------------------------------------------------------
@@ -114,7 +123,7 @@ def _other_scripts(text: str) -> Iterator[tuple[int, int, str]]:
     for at in range(1, len(words) + 1):
         if at == len(words) or any(map(str.isalpha, text[words[at - 1].end : words[at].start])):
             run = words[start:at]
-            if _says_something(run):
+            if _says_something(run, text):
                 yield run[0].start, run[-1].end, _script_language({word.script for word in run})
             start = at
 
@@ -135,8 +144,10 @@ def _script_words(text: str) -> Iterator[_ScriptWord]:
         at += length
 
 
-def _says_something(run: Sequence[_ScriptWord]) -> bool:
-    """Whether a run of words is language: not a Greek symbol, not a lone letter of an alphabet."""
+def _says_something(run: Sequence[_ScriptWord], text: str) -> bool:
+    """Whether a run of words is language: not a Greek symbol, not a lone letter of an alphabet, not marks alone."""
+    if not any(map(str.isalpha, text[run[0].start : run[-1].end])):
+        return False
     longest = max(word.end - word.start for word in run)
     if {word.script for word in run} == {"GREEK"}:
         return longest > _SYMBOLS
