@@ -254,6 +254,13 @@ def test_another_disease_by_its_abbreviation(answer: str) -> None:
     assert reward(render("r", answer), case).parts["accuracy"] == 0.0
 
 
+@pytest.mark.parametrize("mark", [" and ", " plus ", " + ", " & "])
+def test_two_diseases_that_no_word_betrays(mark: str, reward_with: RewardWith) -> None:
+    """Neither name ends like a disease, and the default nomenclature does not hold the second."""
+    text = render("r", f"Quebec platelet disorder{mark}True unicornuate uterus")
+    assert reward_with("default")(text, case_of("Quebec platelet disorder")).parts["accuracy"] == 0.0
+
+
 def test_a_stated_synonym_is_checked_where_the_nomenclature_can(reward_with: RewardWith) -> None:
     """Without a nomenclature that holds both, "also known as" is believed: the name before it is the answer."""
     case = case_of("Marfan syndrome")

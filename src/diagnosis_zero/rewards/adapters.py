@@ -114,4 +114,4 @@ def _truth_column(columns: Mapping[str, Any]) -> Sequence[Any]:
 
 def _text(message: Any) -> str:
     """A prompt or completion as text: a string, or a chat's contents one after the other."""
-    return message if isinstance(message, str) else "\n".join(str(turn["content"]) for turn in message)
+    return message if isinstance(message, str) else "\n".join(str(turn["content"] or "") for turn in message)

@@ -109,12 +109,11 @@ def _by_explanation(text: str, explaining: bool, truth: Truth) -> str:
 
 
 def _by_join(text: str, truth: Truth) -> str:
-    """ "and", "with", "due to": part of a longer name, unless what they add is a disease."""
+    """ "and" adds a second disease; "with" and "due to" may belong to a name, unless they bring another's."""
     words = words_of(text)
     if words[0] not in wording.JOINS:
         return ""
-    adds = words[0] in ("and", "plus") and any(map(names_disease, words))
-    return ANOTHER if adds or _names_another(text, words, truth) else QUALIFIES
+    return ANOTHER if words[0] in ("and", "plus") or _names_another(text, words, truth) else QUALIFIES
 
 
 def _by_kind(text: str, opener: str, claim: str) -> str:

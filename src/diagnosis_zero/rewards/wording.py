@@ -39,7 +39,7 @@ CONTRASTS = TURNS["hedged"] | _words(
 """Behind a true claim these take it back or set another beside it; "no" and "without" speak of findings there."""
 
 JOINS = _words("and plus with due caused secondary without")
-"""Begin what may belong to a name ("with or without seizures", "due to TUBA1A mutation")."""
+"""Begin what may belong to a name ("with or without seizures", "due to TUBA1A mutation"), or add to it."""
 
 SAME_SENSE = (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs"), (" as well as ", " and "))
 """Written with marks that would cut, or in several words; and how it is read."""
