@@ -115,23 +115,33 @@ def _renumbered(row: PackedRow, numbers: Sequence[tuple[int, list[int]]]) -> Pac
 
 
 def loss_inputs(
-    row: PackedRow, batch: Batch, logprobs_T: Tensor, entropy_T: Tensor, *, old: PerMember | None, ref: PerMember | None
+    row: PackedRow,
+    batch: Batch,
+    logprobs_T: Tensor,
+    entropy_T: Tensor,
+    *,
+    old: PerMember | None,
+    ref: PerMember | None,
+    part: slice = slice(None),
 ) -> LossInputs:
-    """The tensors of one row for ``loss.policy_loss``; ``old`` None means on-policy (the row's own logprobs)."""
+    """The tensors of one row for ``loss.policy_loss``; ``old`` None means on-policy (the row's own logprobs).
+
+    ``part``: which of the row's tokens ``logprobs_T`` and ``entropy_T`` are of.
+    """
     device = logprobs_T.device
     lengths = torch.tensor(row.lengths, device=device)
 
     def spread(per_member: Mapping[Member, float]) -> Tensor:
-        return torch.tensor([per_member[m] for m in row.members], device=device).repeat_interleave(lengths)
+        return torch.tensor([per_member[m] for m in row.members], device=device).repeat_interleave(lengths)[part]
 
     def joined(per_member: PerMember) -> Tensor:
-        return torch.cat([per_member[m] for m in row.members]).to(device)
+        return torch.cat([per_member[m] for m in row.members])[part].to(device)
 
     return LossInputs(
         logprobs_T=logprobs_T,
         old_logprobs_T=logprobs_T.detach() if old is None else joined(old),
         advantages_T=spread(batch.advantages),
-        row_T=torch.arange(len(row.members), device=device).repeat_interleave(lengths),
+        row_T=torch.arange(len(row.members), device=device).repeat_interleave(lengths)[part],
         weights_T=spread(batch.weights),
         ref_logprobs_T=None if ref is None else joined(ref),
         sampler_logprobs_T=joined(batch.sampler_logprobs),

@@ -130,6 +130,8 @@ OBJECTIVES: dict[str, Surrogate] = {
     "gspo": sequence_clipped,
     "cispo": weight_clipped,
 }
+WHOLE_COMPLETIONS = frozenset({"gspo"})
+"""Objectives that need all tokens of a completion at once; the others may be given any part of a micro-batch."""
 
 
 def _clipped_surrogate(ratio_T: Tensor, advantages_T: Tensor, settings: LossSettings) -> tuple[Tensor, Tensor]:

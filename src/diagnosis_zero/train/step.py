@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from diagnosis_zero.engine.layout import PackedRow
-from diagnosis_zero.engine.logprobs import row_logprobs
+from diagnosis_zero.engine.logprobs import backward, row_logprobs
 from diagnosis_zero.train.batch import Batch, Credit, Member, PerMember, build_batch, loss_inputs, step_advantages
-from diagnosis_zero.train.loss import LossSettings, kl_of_completions, mean_metrics, policy_loss
+from diagnosis_zero.train.loss import WHOLE_COMPLETIONS, LossSettings, kl_of_completions, mean_metrics, policy_loss
 from diagnosis_zero.train.optimizer import MasterAdamW
 from diagnosis_zero.types import Group
 
@@ -99,14 +100,19 @@ def _accumulate(
     ref: PerMember | None,
 ) -> list[Mapping[str, Tensor]]:
     """Backward through every row; gradients add up in the optimizer's masters."""
-    sums = []
+    sums: list[Mapping[str, Tensor]] = []
+
+    def objective(row: PackedRow, part: slice, logprobs_T: Tensor, entropy_T: Tensor) -> Tensor:
+        inputs = loss_inputs(row, batch, logprobs_T, entropy_T, old=old, ref=ref, part=part)
+        outputs = policy_loss(inputs, settings.loss)
+        sums.append(outputs.sums)
+        return outputs.loss
+
+    whole = settings.loss.objective in WHOLE_COMPLETIONS
     for row in batch.rows:
         row = row.to(model.device)
-        logprobs_T, entropy_T = row_logprobs(model, row, settings.temperature)
-        outputs = policy_loss(loss_inputs(row, batch, logprobs_T, entropy_T, old=old, ref=ref), settings.loss)
-        outputs.loss.backward()
+        backward(model, row, partial(objective, row), temperature=settings.temperature, whole_completions=whole)
         optimizer.collect()
-        sums.append(outputs.sums)
     return sums
 
 
