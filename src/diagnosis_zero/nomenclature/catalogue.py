@@ -134,6 +134,12 @@ class Catalogue:
     def _said(self, key: str) -> tuple[Said, ...]:
         return tuple(self._rows("SELECT entry, authority, scope FROM form WHERE key = ?", key))
 
+    def begins(self, text: str) -> bool:
+        """Whether a name begins with ``text``, by its letters and digits ("Ehlers-Danlos syndrome" begins many)."""
+        key = literal_key(text)
+        query = "SELECT 1 FROM form WHERE key >= ?1 AND key < ?1 || '~' LIMIT 1"
+        return bool(key) and bool(self._rows(query, key))
+
     def principal(self, name: str) -> frozenset[int]:
         """What the first authority that uses the name means by it, and what the others mean that may be the same
         disease."""

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diagnosis_zero.nomenclature.answer import names_disease
+from diagnosis_zero.nomenclature.normalise import analyse
 from diagnosis_zero.rewards import answer_slot, asides, sequence
 from diagnosis_zero.types import Case, Match
 
@@ -62,10 +64,21 @@ def _by_meaning(catalogue: Catalogue | None, answer: str, case: Case) -> Grade:
         accepted=case.names,
         same=lambda text: judge(text).label == 2,
         covers=lambda text: judge(text).label >= 1,
-        known=lambda text: catalogue is not None and bool(catalogue.find(text)),
+        known=lambda text: catalogue is not None and _known(catalogue, text, case),
     )
     slot = answer_slot.read(answer, truth)
     return refused(slot.refusal) if slot.refusal else Grade(judge(slot.candidate))
+
+
+def _known(catalogue: Catalogue, text: str, case: Case) -> bool:
+    """Whether the nomenclature holds a name, or a family of diseases by that name that the truth is not of
+    ("Ehlers-Danlos syndrome" where it has the types alone)."""
+    if catalogue.find(text):
+        return True
+    name = analyse(text)
+    if not name.words or not names_disease(name.words[-1]) or not catalogue.begins(text):
+        return False
+    return not any(analyse(accepted).literal.startswith(name.literal) for accepted in case.names)
 
 
 def _by_letters(answer: str, case: Case) -> Grade:
