@@ -1,0 +1,160 @@
+"""What the engine's benchmarks share: shapes, prompts, one subprocess a side, and how results are told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.prepare import hpo_definitions
+from diagnosis_zero import records
+
+MODEL = "smollm2"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """``prompts`` prompts of ``prompt`` tokens, ``group`` completions of each, ``response`` tokens in each."""
+
+    prompt: int
+    group: int
+    response: int
+    prompts: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.prompts}x{self.prompt}+{self.group}x{self.response}"
+
+    @classmethod
+    def parse(cls, text: str) -> Shape:
+        """``"1x400+8x64"``: 1 prompt of 400 tokens, 8 completions of 64."""
+        prompts, prompt, group, response = (int(n) for part in text.split("+") for n in part.split("x"))
+        return cls(prompt, group, response, prompts)
+
+
+SHAPES = {
+    "tiny": Shape(60, 4, 12),
+    "small": Shape(400, 8, 64),
+    "large": Shape(700, 16, 128),
+}
+"""``small`` and ``large`` are the shapes that the targets name; ``tiny`` shows in seconds that a benchmark runs."""
+
+
+def prompt_texts(tokenizer: Any, shape: Shape) -> list[str]:
+    """Clinical sentences (definitions of HPO terms) that the tokenizer reads as exactly ``shape.prompt`` tokens."""
+    sentences = hpo_definitions()
+    rng = random.Random(0)
+    texts: list[str] = []
+    while len(texts) < shape.prompts:
+        ids = tokenizer(" ".join(rng.choices(sentences, k=shape.prompt // 8)))["input_ids"][: shape.prompt]
+        text = tokenizer.decode(ids)
+        if tokenizer(text)["input_ids"] == ids and len(ids) == shape.prompt:
+            texts.append(text)
+    return texts
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def stopwatch(times: dict[str, float], name: str) -> Any:
+    """Add the seconds of the block to ``times[name]``."""
+    start = time.perf_counter()
+    yield
+    times[name] = times.get(name, 0.0) + time.perf_counter() - start
+
+
+def best_of(repeats: int, run: Callable[[], object]) -> float:
+    """Seconds of the fastest of ``repeats`` runs, after one that is not counted."""
+    run()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def in_subprocess(module: str, *arguments: str) -> dict[str, Any]:
+    """Run ``python -m MODULE ARGUMENTS``, which prints one line of JSON last; so peak memory is its own.
+
+    Raises:
+        RuntimeError: it failed; carries the end of what it wrote.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def hand_over(measured: Mapping[str, Any]) -> None:
+    """The last line that ``in_subprocess`` reads."""
+    print(json.dumps(measured))
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what it was measured."""
+    import torch
+
+    versions = {p: v for p in ("torch", "transformers", "trl", "peft", "torchao") if (v := records._version(p))}
+    return {
+        "processor": records._processor(),
+        "threads": torch.get_num_threads(),
+        "simd": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(),
+        "versions": versions,
+    }
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """Options that every benchmark has."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--json", type=Path, help="where to write the figures")
+    made.add_argument("--model", default=MODEL)
+    made.add_argument("--shape", action="append", help=f"{', '.join(SHAPES)}, or e.g. 1x400+8x64; may be repeated")
+    made.add_argument("--side", help=argparse.SUPPRESS)
+    return made
+
+
+def shapes(given: Sequence[str] | None, default: Iterable[str]) -> list[Shape]:
+    return [SHAPES[name] if name in SHAPES else Shape.parse(name) for name in given or default]
+
+
+def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a table; the keys of the first are the headings."""
+    table = Table(title=title)
+    for name in rows[0]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console(width=150).print(table)
+
+
+def report(path: Path | None, figures: Mapping[str, Any]) -> None:
+    """Write the figures with the machine they were taken on."""
+    if path is not None:
+        records.write_json(path, {**figures, "machine": machine()})
+        print(path)
+
+
+def as_dict(record: Any) -> dict[str, Any]:
+    """A dataclass as plain values."""
+    return asdict(record)
