@@ -81,13 +81,8 @@ def world_of(settings: Vignettes) -> vignettes.World:
 def fresh_policy(recipe: Recipe, cases: Sequence[Case], say: Say, on_batch: Callable[[int, float], None]) -> Policy:
     """The policy before reinforcement learning: loaded or (tiny) made, then warm-started where the recipe asks."""
     warm = recipe.warmstart
-    examples = [] if warm is None else list(_examples(recipe, warm, cases))
-    if recipe.model.id == "tiny":
-        policy = _tiny(recipe, cases, examples)
-    else:
-        policy = models.load(
-            recipe.model.id, dtype=recipe.model.dtype, trust_remote_code=recipe.model.trust_remote_code
-        )
+    examples = worked_examples(recipe, cases)
+    policy = untaught_policy(recipe, cases, examples)
     if warm is not None:
         say(f"warm start: {warm.batches} batches of {warm.batch_size} worked examples")
         warm_start(
@@ -103,14 +98,23 @@ def fresh_policy(recipe: Recipe, cases: Sequence[Case], say: Say, on_batch: Call
     return policy
 
 
-def _tiny(recipe: Recipe, cases: Sequence[Case], examples: Sequence[Example]) -> Policy:
+def untaught_policy(recipe: Recipe, cases: Sequence[Case], examples: Sequence[Example]) -> Policy:
+    """The policy before any warm start. The tokenizer of "tiny" learns from the cases and the examples."""
+    wanted = recipe.model
+    if wanted.id != "tiny":
+        return models.load(wanted.id, dtype=wanted.dtype, trust_remote_code=wanted.trust_remote_code)
     template = prompts.load_template(recipe.prompt.template)
     texts = [prompts.fill(template, case.text) for case in cases[:WARMSTART_CASES]]
     return tiny.build(texts + [target for _, target in examples], seed=recipe.run.seed, **TINY)
 
 
+def worked_examples(recipe: Recipe, cases: Sequence[Case]) -> list[Example]:
+    """Examples by the weak teacher: on the run's own training vignettes, or on vignettes made for it; none where
+    the recipe has no warm start."""
+    return [] if recipe.warmstart is None else list(_examples(recipe, recipe.warmstart, cases))
+
+
 def _examples(recipe: Recipe, warm: Warmstart, cases: Sequence[Case]) -> Iterator[Example]:
-    """Worked examples by the weak teacher: on the run's own training vignettes, or on vignettes made for it."""
     template = prompts.load_template(recipe.prompt.template)
     world = world_of(recipe.data.vignettes or Vignettes())
     if recipe.data.vignettes is None:
