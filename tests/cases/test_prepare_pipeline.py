@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rarearena_rows import row, write_rows
 
-from diagnosis_zero import prompts, records
+from diagnosis_zero import licences, prompts, records
 from diagnosis_zero.cases import rarearena
 from diagnosis_zero.cases.export import read_cases
 from diagnosis_zero.cases.length import token_counter
@@ -214,3 +214,10 @@ def test_the_hash_of_a_folder_is_that_of_its_files_and_their_names(tmp_path: Pat
     assert hash_of(tmp_path / "a") == hash_of(tmp_path / "b")
     (tmp_path / "b" / "inner" / "x.json").rename(tmp_path / "b" / "x.json")
     assert hash_of(tmp_path / "a") != hash_of(tmp_path / "b")
+
+
+def test_the_manifest_notes_what_may_be_done_with_the_cases(tmp_path: Path) -> None:
+    manifest = prepared(tmp_path, [row(1)])
+    assert manifest["licences"] == {"rarearena": licences.CASES["rarearena"]}
+    stated = prepared(tmp_path, [row(1)], licence="CC BY-SA 4.0", overwrite=True)
+    assert stated["licences"] == {"rarearena": "CC BY-SA 4.0"}

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from diagnosis_zero import prompts, records
+from diagnosis_zero import licences, prompts, records
 from diagnosis_zero.cases import export
 from diagnosis_zero.cases.folder import appearing
 from diagnosis_zero.cases.leakage import leaked
@@ -44,6 +44,7 @@ Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 class _Tally:
     keys: list[Key] = field(default_factory=list)
     leaking: list[bool] = field(default_factory=list)
+    sources: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -64,14 +65,15 @@ def prepare(
     inputs: Sequence[Path] = (),
     ignored: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    licence: str | None = None,
     track: Track = lambda items, *_: items,
 ) -> dict[str, Any]:
     """Write the data folder ``out`` from the first ``limit`` items of a source; its manifest.
 
     ``max_prompt_tokens`` needs ``count_tokens``: longer prompts are dropped, never cut. ``synonyms`` are further
     names of a case's disease to look for in its text. The manifest holds the hashes of ``inputs``, the files read,
-    and as given ``settings`` and ``ignored``, the files passed over. ``out`` appears whole at the end; on any error
-    nothing is left of it.
+    and as given ``settings`` and ``ignored``, the files passed over. ``licence`` is what may be done with the cases,
+    where it is not what is known of their source. ``out`` appears whole at the end; on any error nothing is left of it.
 
     Raises:
         InputError: a bad row without ``skip_bad``, no case at all, an unknown split, or ``out`` is taken.
@@ -94,6 +96,7 @@ def prepare(
             **_counts(tally, splits),
             "split": split,
             "seed": seed,
+            "licences": licences.of_cases(tally.sources, licence),
             "inputs": [{"path": str(path), "sha256": hash_of(path)} for path in inputs],
             "ignored": list(ignored),
             "settings": {
@@ -176,6 +179,7 @@ def _spool(items: Iterable[Item], spool: Path, rejected: Path, key: Callable[[Ca
                 kept.write(records.to_line(item) + "\n")
                 tally.keys.append(known.setdefault(found := key(item), found))
                 tally.leaking.append(bool(item.leaks))
+                tally.sources.add(item.source)
             elif skip_bad or item.reason in DROPPED_BY_RULE:
                 dropped.write(records.to_line(item) + "\n")
                 tally.dropped[item.reason] += 1

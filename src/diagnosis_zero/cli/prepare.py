@@ -57,6 +57,9 @@ class Options:
         bool, typer.Option("--skip-bad", help="Put bad rows into rejected.jsonl instead of stopping at the first.")
     ] = False
     limit: Annotated[int | None, typer.Option(min=1, help="Read this many rows at most.")] = None
+    licence: Annotated[
+        str, typer.Option(help="What may be done with the cases: stands in reports and exported models.")
+    ] = ""
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an older data folder, once the new one is whole.")
     ] = False
@@ -180,6 +183,7 @@ def _prepare(
         drop_leaks=options.drop_leaks,
         skip_bad=options.skip_bad,
         limit=options.limit,
+        licence=options.licence or None,
         overwrite=options.overwrite,
         inputs=inputs,
         ignored=ignored,

@@ -6,21 +6,17 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from diagnosis_zero import licences as licence_notes
+from diagnosis_zero.records import read_json
 from diagnosis_zero.report.load import Run
 
 NOTICE = (
     "For research only: nothing here is fit for the diagnosis or care of a patient, and no figure was checked by "
     "a physician."
 )
-LICENCES: Mapping[str, str] = {
-    "rarearena": "RareArena cases: CC BY-NC-SA 4.0 (non-commercial); what is made of them too.",
-    "medr": "MedR-Bench cases: CC BY-SA.",
-    "phenopackets": "Phenopacket Store: BSD-3-Clause; cite the publication of each case.",
-    "vignettes": "Vignettes: made from the annotations of the Human Phenotype Ontology, unaltered; cite HPO.",
-    "orphanet": "Orphanet names and identifiers: Orphadata, CC BY 4.0.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +45,19 @@ def trained(run: Run, *, redact: bool = False) -> str:
 
 
 def licences(runs: Sequence[Run]) -> list[str]:
-    """The notes that go with the sources of the cases; all of them where the sources are not known."""
-    sources = {case.source.lower() for run in runs for case in run.cases.values()}
-    found = [note for key, note in LICENCES.items() if any(key in source for source in sources)]
-    return [*found, LICENCES["orphanet"]] if found else list(LICENCES.values())
+    """The notes that the manifests of the runs' data hold, and those of other cases that the runs were evaluated on;
+    all that are known where neither is at hand."""
+    noted = {source: note for run in runs for source, note in data_manifest(run).get("licences", {}).items()}
+    sources = {case.source for run in runs for case in run.cases.values()} - set(noted)
+    found = noted | licence_notes.of_cases(sources)
+    return [*dict.fromkeys((found or licence_notes.CASES).values()), licence_notes.NAMES]
+
+
+def data_manifest(run: Run) -> Mapping[str, Any]:
+    """What ``dz prepare`` noted of the run's data; empty where that folder is not at hand any more."""
+    folder = _get(run.config, "data", "folder")
+    path = (Path(folder) if isinstance(folder, str) else run.path / "data") / "manifest.json"
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def _data(config: Mapping[str, Any], redact: bool) -> str:
