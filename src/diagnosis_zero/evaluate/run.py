@@ -3,7 +3,7 @@
 An evaluation is a folder; each file in it can be made again from the one before:
 ``evaluation.json`` (the settings), ``answers.jsonl``, ``verdicts.jsonl`` (on the first diagnosis of each
 answer), ``ranked.jsonl`` (on all five, when a list was asked for), ``summary.json``. The cases stand beside
-the folder.
+the folder. When another judge is asked later, the verdicts of the one before stay as ``verdicts.JUDGE.jsonl``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from diagnosis_zero.evaluate.judge import Judge, Named, by_name, judge_answers
 from diagnosis_zero.evaluate.protocol import named
 from diagnosis_zero.evaluate.replies import Streaming
 from diagnosis_zero.evaluate.summary import Judged, Summary, summarise
-from diagnosis_zero.types import Answer, Case, Generator, Label, SamplingParams
+from diagnosis_zero.evaluate.target import slug
+from diagnosis_zero.types import Answer, Case, Generator, Label, SamplingParams, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def judge_folder(
     label, judging = (judge, by_name(judge, catalogue)) if isinstance(judge, str) else judge
     items = [Named(answer, named(answer.answer, top)) for answer in answers]
     verdicts = judge_answers(judging, label, items)
+    _keep_other_judge(out, {found[0].judge for found in verdicts})
     records.write_jsonl(out / "verdicts.jsonl", (found[0] for found in verdicts))
     if top > 1:
         lists = (
@@ -97,6 +99,13 @@ def judge_folder(
     summary = summarise(judged, samples=n, top=top, judge=label, cases=cases)
     records.write_json(out / "summary.json", records.as_dict(summary))
     return summary
+
+
+def _keep_other_judge(out: Path, judges: set[str]) -> None:
+    path = out / "verdicts.jsonl"
+    before = next(records.read_jsonl(path, Verdict), None) if path.is_file() else None
+    if before and before.judge not in judges:
+        path.replace(out / f"verdicts.{slug(before.judge)}.jsonl")
 
 
 def keep_cases(path: Path, cases: Sequence[Case]) -> None:
