@@ -83,10 +83,12 @@ def test_diversity_in_bits() -> None:
 def test_reward_that_rises_while_the_judge_sees_nothing_is_flagged() -> None:
     rising = [0.1 + 0.005 * step + 0.01 * (-1) ** step for step in range(100)]
     flat = [0.3 + 0.01 * (-1) ** step for step in range(100)]
-    same = stats.paired([0.0, 1.0] * 20, [1.0, 0.0] * 20)
+    same = stats.paired([0.0, 1.0] * 100, [1.0, 0.0] * 100)
+    few = stats.paired([0.0, 1.0] * 4, [1.0, 0.0] * 4)
     better = stats.paired([0.0] * 40, [1.0] * 30 + [0.0] * 10)
     assert reward_without_skill(rising, same)
     assert not reward_without_skill(rising, better)
     assert not reward_without_skill(flat, same)
+    assert not reward_without_skill(rising, few)  # too few cases to see a gain, even if there is one
     assert not reward_without_skill(rising, None)
     assert not reward_without_skill([0.1, 0.9], same)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature.normalise import normalise
 from diagnosis_zero.parsing import parse
 from diagnosis_zero.prompts import DIAGNOSIS, PLACEHOLDER
-from diagnosis_zero.types import Answer, Behaviour, Case
+from diagnosis_zero.types import Answer, Behaviour, Case, RewardFn
 
 CASES_AT_ONCE = 200
 """Cases of one piece of work; their findings are read once for all their completions."""
@@ -44,9 +43,10 @@ class Prompt:
         return cls(shown, normalise((example or "").split("\n")[0]), think_opened)
 
 
-def features(answer: Answer, case: Case | None, prompt: Prompt) -> dict[str, float]:
-    """Every measure of one completion: ``format/``, ``length/``, ``thought/``, ``language/`` and ``answer/example``
-    (the prompt's example given as answer). Flags have an entry where set; a failed answer has none at all."""
+def features(answer: Answer, case: Case | None, prompt: Prompt, reward: RewardFn | None = None) -> dict[str, float]:
+    """Every measure of one completion: ``format/``, ``length/``, ``thought/``, ``language/``, ``answer/example`` (the
+    prompt's example given as answer) and, where a reward is at hand, its parts as ``reward/``. Flags have an entry
+    where set; a failed answer has none at all."""
     if answer.error is not None:
         return {}
     found = {
@@ -57,19 +57,34 @@ def features(answer: Answer, case: Case | None, prompt: Prompt) -> dict[str, flo
     }
     if prompt.example and answer.answer is not None and normalise(answer.answer) == prompt.example:
         found["answer/example"] = 1.0
+    if reward and case:
+        found |= {f"reward/{name}": value for name, value in reward(answer.text, case).parts.items()}
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def analyse(run: Path, *, workers: int | None = None, progress: Progress | None = None) -> list[Path]:
+def analyse(
+    run: Path,
+    *,
+    reward: RewardFn | None = None,
+    only_stale: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[Path]:
     """Analyse every evaluation of a run folder (or the one evaluation folder given); the files written.
+
+    Args:
+        reward: the reward of the run, to keep its parts too.
+        only_stale: leave alone what was analysed after its answers were written.
+        workers: processes for a large run. Each is a fresh interpreter, so a script that asks for several needs the
+            usual ``if __name__ == "__main__":``.
 
     Raises:
         InputError: there is no evaluation, or a file of one is broken.
     """
-    folders = evaluation_folders(run)
+    folders = [folder for folder in evaluation_folders(run) if not (only_stale and _fresh(folder))]
     answers = {folder: list(records.read_jsonl(folder / "answers.jsonl", Answer)) for folder in folders}
-    found = _all_features(folders, answers, workers or os.cpu_count() or 1, progress)
-    return [_write(folder, answers[folder], found[folder]) for folder in folders]
+    found = _all_features(_tasks(folders, answers, reward), workers, progress)
+    return [_write(folder, answers[folder], found) for folder in folders]
 
 
 def evaluation_folders(run: Path) -> list[Path]:
@@ -91,45 +106,56 @@ def read_prompt(folder: Path) -> Prompt:
 
 
 def read_cases(folder: Path) -> dict[str, Case]:
-    """The cases beside an evaluation folder; empty where there are none."""
-    path = folder.parent / "cases.jsonl"
+    """The cases that stand beside the evaluations in ``folder``; empty where there are none."""
+    path = folder / "cases.jsonl"
     return {case.id: case for case in records.read_jsonl(path, Case)} if path.is_file() else {}
 
 
-Key = tuple[str, int]
-Task = tuple[Prompt, Case | None, Sequence[tuple[Path, Answer]]]
-Measured = list[tuple[Path, Key, dict[str, float]]]
+def _fresh(folder: Path) -> bool:
+    written = folder / "behaviours.jsonl"
+    return written.is_file() and written.stat().st_mtime >= (folder / "answers.jsonl").stat().st_mtime
 
 
-def _all_features(
-    folders: Sequence[Path], answers: Mapping[Path, Sequence[Answer]], workers: int, progress: Progress | None
-) -> Mapping[Path, Mapping[Key, dict[str, float]]]:
-    tasks = _tasks(folders, answers)
-    total = sum(map(len, answers.values()))
-    found: dict[Path, dict[Key, dict[str, float]]] = {folder: {} for folder in folders}
-    done = 0
+Key = tuple[Path, str, int]
+"""(evaluation folder, case id, sample)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """All completions of one case under one prompt, at every step: its findings are read once."""
+
+    prompt: Prompt
+    case: Case | None
+    reward: RewardFn | None
+    answers: list[tuple[Path, Answer]]
+
+
+Measured = list[tuple[Key, dict[str, float]]]
+
+
+def _all_features(tasks: Sequence[_Task], workers: int, progress: Progress | None) -> Mapping[Key, Mapping[str, float]]:
+    total = sum(len(task.answers) for task in tasks)
+    found: dict[Key, dict[str, float]] = {}
     for measured in _measure_all(tasks, workers if total >= PARALLEL_FROM else 1):
-        for folder, key, values in measured:
-            found[folder][key] = values
-        done += len(measured)
+        found |= measured
         if progress:
-            progress(done, total)
+            progress(len(found), total)
     return found
 
 
-def _tasks(folders: Sequence[Path], answers: Mapping[Path, Sequence[Answer]]) -> list[Task]:
-    """One task a case and prompt: all its completions, of every step."""
-    tasks: dict[tuple[str, Prompt], tuple[Case | None, list[tuple[Path, Answer]]]] = {}
-    cases = {parent: read_cases(parent / "_") for parent in {folder.parent for folder in folders}}
+def _tasks(folders: Sequence[Path], answers: Mapping[Path, Sequence[Answer]], reward: RewardFn | None) -> list[_Task]:
+    tasks: dict[tuple[str, Prompt], _Task] = {}
+    cases = {parent: read_cases(parent) for parent in {folder.parent for folder in folders}}
     for folder in folders:
         prompt = read_prompt(folder)
         for answer in answers[folder]:
             case = cases[folder.parent].get(answer.case_id)
-            tasks.setdefault((answer.case_id, prompt), (case, []))[1].append((folder, answer))
-    return [(prompt, case, pairs) for (_, prompt), (case, pairs) in tasks.items()]
+            task = tasks.setdefault((answer.case_id, prompt), _Task(prompt, case, reward, []))
+            task.answers.append((folder, answer))
+    return list(tasks.values())
 
 
-def _measure_all(tasks: Sequence[Task], workers: int) -> Iterator[Measured]:
+def _measure_all(tasks: Sequence[_Task], workers: int) -> Iterator[Measured]:
     batches = [tasks[start : start + CASES_AT_ONCE] for start in range(0, len(tasks), CASES_AT_ONCE)]
     if workers == 1:
         yield from map(_measure, batches)
@@ -138,21 +164,19 @@ def _measure_all(tasks: Sequence[Task], workers: int) -> Iterator[Measured]:
         yield from pool.map(_measure, batches)
 
 
-def _measure(tasks: Sequence[Task]) -> Measured:
+def _measure(tasks: Sequence[_Task]) -> Measured:
     return [
-        (folder, (answer.case_id, answer.sample), features(answer, case, prompt))
-        for prompt, case, pairs in tasks
-        for folder, answer in pairs
+        ((folder, answer.case_id, answer.sample), features(answer, task.case, task.prompt, task.reward))
+        for task in tasks
+        for folder, answer in task.answers
     ]
 
 
-def _write(folder: Path, answers: Sequence[Answer], found: Mapping[Key, dict[str, float]]) -> Path:
+def _write(folder: Path, answers: Sequence[Answer], found: Mapping[Key, Mapping[str, float]]) -> Path:
     path = folder / "behaviours.jsonl"
-    records.write_jsonl(
-        path,
-        (
-            Behaviour(answer.case_id, answer.sample, answer.step, found[answer.case_id, answer.sample])
-            for answer in answers
-        ),
+    rows = (
+        Behaviour(answer.case_id, answer.sample, answer.step, found[folder, answer.case_id, answer.sample])
+        for answer in answers
     )
+    records.write_jsonl(path, rows)
     return path

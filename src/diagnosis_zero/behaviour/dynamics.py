@@ -135,15 +135,15 @@ HACKING_Z = 3.0
 
 
 def reward_without_skill(rewards: Sequence[float], judged: stats.Paired | None) -> bool:
-    """Whether the training reward rose clearly (last fifth against first, by ``HACKING_Z`` standard errors) while an
-    independent judge sees no gain: the sign of a reward that is being gamed."""
+    """Whether the training reward rose clearly (last fifth against first, by ``HACKING_Z`` standard errors) while a
+    judge sees no gain where it would have seen one of that size: the sign of a reward that is being gamed."""
     fifth = len(rewards) // 5
     if fifth < 5 or judged is None:
         return False
     first, last = rewards[:fifth], rewards[-fifth:]
+    rise = fmean(last) - fmean(first)
     error = math.sqrt((_variance(first) + _variance(last)) / fifth)
-    rose = fmean(last) - fmean(first) > max(HACKING_Z * error, 1e-9)
-    return rose and judged.low <= 0
+    return rise > max(HACKING_Z * error, judged.detectable) and judged.low <= 0
 
 
 def _share_right(observations: Sequence[Observation]) -> Estimate:

@@ -339,7 +339,7 @@ DOUBTED = (
 """The languages that lingua weighs: each costs 25 MB and a quarter of a second at the first doubt. The word lists
 know twice as many."""
 TRUST_SPOKEN = 0.5
-TRUST_UNKNOWN = 0.7
+TRUST_UNKNOWN = 0.8
 TRUST_ALONE = 0.9
 """lingua's confidence in its three first languages that decides: with a word of the lists, without one, and for
 a single unknown word, which must carry a sign that English does not know from its many French loans.
