@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnosis_zero import prompts
+from diagnosis_zero.behaviour.analyse import analyse
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.evaluate.compare import Comparison, compare
 from diagnosis_zero.evaluate.run import evaluate
@@ -52,11 +53,17 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
         evaluated.append(step)
 
     train(recipe, partial(reward_of, recipe), evaluate_test, resume=resume, force=force, view=view)
-    report = build([folder], folder / "report.html")
+    report = _report(recipe, folder)
     last = max(evaluated, default=0)
     if last == 0:
         return Outcome(folder, report, None, None)
     return Outcome(folder, report, _compared(folder, last, ""), _compared(folder, last, SAMPLED))
+
+
+def _report(recipe: Recipe, folder: Path) -> Path:
+    if any((folder / "evaluations").glob("*/answers.jsonl")):
+        analyse(folder, reward=reward_of(recipe), only_stale=True)
+    return build([folder], folder / "report.html")
 
 
 def reward_of(recipe: Recipe, think_opened: bool = False) -> RewardFn:

@@ -17,6 +17,20 @@ DISEASES = ("Marfan syndrome", "Fabry disease", "Wilson disease", "Pompe disease
 FINDINGS = ("Ectopia lentis", "Angiokeratoma", "Hepatomegaly", "Muscle weakness", "Hematuria")
 ORPHA = ("ORPHA:558", "ORPHA:324", "ORPHA:905", "ORPHA:365", "ORPHA:63")
 
+RECIPE = """
+[run]
+name = "demo"
+[model]
+id = "tiny"
+[data.vignettes]
+cases = 400
+diseases = 5
+[reward]
+method = "sequence"
+[train]
+objective = "grpo"
+"""
+
 
 def case(number: int, **changed: object) -> Case:
     d = number % len(DISEASES)
@@ -82,9 +96,7 @@ def write_run(
     write_metrics(folder, max(steps), rng)
     write_rollouts(folder, made)
     records.write_json(folder / "manifest.json", records.provenance() | {"seed": seed})
-    (folder / "config.toml").write_text(
-        '[model]\nid = "tiny"\n[data.vignettes]\ncases = 400\ndiseases = 5\n[train]\nobjective = "grpo"\n'
-    )
+    (folder / "config.toml").write_text(RECIPE)
     return folder
 
 

@@ -17,7 +17,7 @@ def train(step: int, **values: float) -> dict[str, Any]:
 def test_each_part_of_the_reward_gets_its_chart() -> None:
     rows = [train(1, reward__mean=0.5, reward__std=0.1, reward__accuracy=0.4, reward__format=0.1)]
     titles = [chart.title for chart in curves.reward_charts([run(rows)])]
-    assert titles == ["Mean reward", "Reward part: accuracy", "Reward part: format"]
+    assert titles == ["Mean reward", "accuracy", "format"]
 
 
 def test_what_was_never_logged_gets_no_chart() -> None:

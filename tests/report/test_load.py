@@ -13,7 +13,7 @@ def test_a_run_is_read_whole(tmp_path: Path) -> None:
     assert [evaluation.step for evaluation in run.evaluations] == [0, 100, 200]
     assert len(run.cases) == 10
     assert run.config["model"] == {"id": "tiny"}
-    assert [row["part_accuracy"] for row in run.samples] == [1.0] * 8
+    assert [sample.parts["accuracy"] for sample in run.samples] == [1.0] * 4  # best and worst of two groups
 
 
 def test_runs_of_one_name_are_told_apart_by_their_parent(tmp_path: Path) -> None:

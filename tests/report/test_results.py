@@ -1,13 +1,16 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from run_folder import answer, case, verdict, write_evaluation
 
 from diagnosis_zero import records
+from diagnosis_zero.evaluate.judge import Named
+from diagnosis_zero.evaluate.run import judge_folder
 from diagnosis_zero.report import results
 from diagnosis_zero.report.load import load_runs
 from diagnosis_zero.report.tables import Estimate
-from diagnosis_zero.types import Verdict
+from diagnosis_zero.types import Answer, Verdict
 
 
 def write(folder: Path, right_by_step: dict[int, list[bool]]) -> Path:
@@ -23,8 +26,8 @@ def test_a_clear_rise_is_called_better_with_its_counts(tmp_path: Path) -> None:
     run = load_runs([write(tmp_path / "r", {0: [False] * 20, 50: [True] * 12 + [False] * 8})])[0]
     found = results.headline(run)
     assert found.direction == "better"
-    assert "0.0% of held-out cases right before, 60.0% after" in found.sentence
-    assert "20 cases" in found.sentence
+    assert "0.0% of 20 held-out cases right before training, 60.0% after: +60.0 points" in found.sentence
+    assert found.more == ()
     assert "p = 0.00049" in found.sentence  # exact McNemar, 12 of 12: 2 / 2^12
 
 
@@ -37,7 +40,7 @@ def test_two_cases_of_twenty_are_no_proof(tmp_path: Path) -> None:
     run = load_runs([write(tmp_path / "r", {0: [False] * 20, 50: [True] * 2 + [False] * 18})])[0]
     found = results.headline(run)
     assert found.direction == "unclear"
-    assert "four times in five" in found.sentence
+    assert found.more == ("A difference of 22.5 points would have been seen four times in five.",)
 
 
 def test_one_evaluation_compares_nothing(tmp_path: Path) -> None:
@@ -75,13 +78,19 @@ def test_unscored_and_leaking_answers_do_not_count_as_wrong(tmp_path: Path) -> N
     assert (found.value, found.n) == (1.0, 1)
 
 
-def test_the_deciding_judge_is_the_best_at_hand(tmp_path: Path) -> None:
+def test_the_judge_asked_last_decides_and_the_one_before_is_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "r", {0: [True, False]})
     assert results.deciding_judge(load_runs([path])) == "sequence"
     folder = path / "evaluations" / "step-000000"
-    both = [verdict(answer(case(0), 0, None), judge) for judge in ("sequence", "ontology")]
-    records.write_jsonl(folder / "verdicts.jsonl", both)
-    assert results.deciding_judge(load_runs([path])) == "ontology"
+    answers = list(records.read_jsonl(folder / "answers.jsonl", Answer))
+    judge_folder(folder, answers, judge=("strict", _strict))
+    (run,) = load_runs([path])
+    assert results.deciding_judge([run]) == "strict"
+    assert set(run.evaluations[0].verdicts) == {"sequence", "strict"}
+
+
+def _strict(named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
+    return [(Verdict(n.answer.case_id, n.answer.sample, n.answer.step, "strict", 0, 0.0, "no"),) for n in named]
 
 
 def test_greedy_and_sampled_evaluations_are_never_compared_with_each_other(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ template writes, and the page's scripts put in text as text.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from diagnosis_zero import __version__
 from diagnosis_zero.records import atomic_write
-from diagnosis_zero.report import curves, embed, results
+from diagnosis_zero.report import behaviours, benchmarks, curves, embed, judges, results
 from diagnosis_zero.report.explorer import Explorer, explore
-from diagnosis_zero.report.load import Run, load_runs
+from diagnosis_zero.report.load import Run, Sample, load_runs
 from diagnosis_zero.report.provenance import NOTICE, licences, provenance, trained
 from diagnosis_zero.report.tables import Chart, Table, write_cell
 from diagnosis_zero.report.visible import visible
@@ -38,7 +38,8 @@ class Section:
 
 
 def build(runs: Sequence[Path], out: Path, *, redact: bool = False) -> Path:
-    """Write the report of these run folders to ``out``; several runs are overlaid in the charts.
+    """Write the report of these run folders to ``out``; several runs are overlaid in the charts. What
+    ``behaviour.analyse`` has not measured is left out.
 
     ``redact`` leaves out every text by or about a patient, so that a report on private cases can be sent.
 
@@ -55,27 +56,34 @@ def build(runs: Sequence[Path], out: Path, *, redact: bool = False) -> Path:
 
 
 def outline(runs: Sequence[Run], judge: str | None, *, redact: bool = False) -> list[Section]:
-    """The sections of the page between the summary and the cases."""
+    """The sections of the page between the summary and the cases; empty ones are left out."""
+    made = [
+        _result(runs, judge),
+        _behaviour(runs, judge, redact),
+        Section("rewards", "Rewards", "What the policy was paid for.", tuple(curves.reward_charts(runs))),
+        Section("stability", "Stability", "", tuple(curves.stability_charts(runs))),
+        Section("benchmarks", "Benchmarks", BENCHMARKS, (), tuple(benchmarks.table(run) for run in runs)),
+        Section("judges", "Judges", "", (), tuple(judges.table(run) for run in runs)),
+    ]
+    kept = [_without_empty(section, redact) for section in made]
+    return [section for section in kept if section.charts or section.tables]
+
+
+BENCHMARKS = "What the model knew before, and whether the training cost it any of that."
+
+
+def _result(runs: Sequence[Run], judge: str | None) -> Section:
     compared = [table for run in runs if (table := results.before_after(run, judge))]
     score = curves.score_chart(runs, lambda evaluation: results.point(evaluation, results.right(judge)))
-    sections = [
-        Section(
-            "result",
-            "Result",
-            "",
-            (score, curves.length_chart(runs)),
-            (results.by_step(runs, judge), *compared),
-        ),
-        Section(
-            "rewards",
-            "Rewards",
-            "What the policy was paid for, step by step.",
-            tuple(curves.reward_charts(runs)),
-        ),
-        Section("stability", "Stability", "", tuple(curves.stability_charts(runs))),
-    ]
-    kept = [_without_empty(section, redact) for section in sections]
-    return [section for section in kept if section.charts or section.tables]
+    return Section(
+        "result", "Result", "", (score, curves.length_chart(runs)), (results.by_step(runs, judge), *compared)
+    )
+
+
+def _behaviour(runs: Sequence[Run], judge: str | None, redact: bool) -> Section:
+    intro = "What the training did to the way the model answers. Measured on words alone: signs, not judgements."
+    tables = [table for run in runs for table in behaviours.tables(run, judge, redact=redact)]
+    return Section("behaviour", "Behaviour", intro, (behaviours.form_chart(runs),), tuple(tables))
 
 
 def _without_empty(section: Section, redact: bool) -> Section:
@@ -108,9 +116,10 @@ def _render(
             data=embed.script_json(_data(runs, sections)),
             trained=[trained(run, redact=redact) for run in runs],
             headlines=[results.headline(run) for run in runs],
+            warnings=[warning for run in runs for warning in behaviours.warnings(run)],
             sections=sections,
             explorer_count=len(explorer.index["ids"]),
-            samples=[_sample(row, redact) for run in runs for row in run.samples],
+            samples=[_sample(sample, redact) for run in runs for sample in run.samples],
             provenance=[provenance(run, redact=redact) for run in runs],
             licences=licences(runs),
             notice=NOTICE,
@@ -144,9 +153,5 @@ def _data(runs: Sequence[Run], sections: Sequence[Section]) -> dict[str, Any]:
     }
 
 
-def _sample(row: Mapping[str, Any], redact: bool) -> dict[str, Any]:
-    """One rollout as the template shows it."""
-    parts = [(key.removeprefix("part_"), value) for key, value in row.items() if key.startswith("part_")]
-    shown = {key: row.get(key) for key in ("step", "score", "advantage", "tokens")}
-    open_ = {"answer": row.get("answer"), "text": row.get("text"), "case": row.get("case_id")}
-    return {**shown, "parts": parts, **(dict.fromkeys(open_) if redact else open_)}
+def _sample(sample: Sample, redact: bool) -> Sample:
+    return dataclasses.replace(sample, case_id="", truth="", text="", answer=None) if redact else sample

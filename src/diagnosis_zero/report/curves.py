@@ -38,7 +38,7 @@ def reward_charts(runs: Sequence[Run]) -> list[Chart]:
     parts = [key for key in keys if key not in ("reward/mean", "reward/std")]
     charts = [_chart(runs, "reward", "Mean reward", "reward", "number", {"reward/mean": "reward"})]
     charts += [
-        _chart(runs, key.replace("/", "-"), f"Reward part: {key[7:]}", "reward", "number", {key: key[7:]})
+        _chart(runs, key.replace("/", "-"), key[7:].replace("_", " "), "part of the reward", "number", {key: key[7:]})
         for key in parts
     ]
     return [chart for chart in charts if chart.series]

@@ -5,11 +5,13 @@ Texts of one case at all checkpoints stand together, so that the same case compr
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diagnosis_zero.behaviour.language import detect
+from diagnosis_zero.report.behaviours import FLAGS, MEASURES
 from diagnosis_zero.report.load import Evaluation, Run
 from diagnosis_zero.types import Answer, Case, Verdict
 
@@ -26,12 +28,20 @@ class Explorer:
     blocks: tuple[list[Any], ...]
 
 
+Kept = tuple[Evaluation, Answer]
+"""An answer with the evaluation that judged it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
-    """An evaluation with its answers by case, samples in order."""
+    """All answers of one run at one step, by case: the greedy one, then the samples in order."""
 
-    evaluation: Evaluation
-    by_case: Mapping[str, list[Answer]]
+    run: str
+    step: int
+    by_case: Mapping[str, list[Kept]]
+
+    def first(self, case_id: str) -> Kept | None:
+        return next(iter(self.by_case.get(case_id, ())), None)
 
 
 def explore(runs: Sequence[Run], judge: str | None, *, redact: bool = False) -> Explorer:
@@ -40,87 +50,98 @@ def explore(runs: Sequence[Run], judge: str | None, *, redact: bool = False) -> 
     ``redact`` keeps outcomes, diseases and measures, and leaves out all that was written by or about a
     patient: texts, answers, findings, the cases' own identifiers.
     """
-    checkpoints = [_checkpoint(evaluation) for run in runs for evaluation in run.evaluations]
+    checkpoints = [checkpoint for run in runs for checkpoint in _checkpoints(run)]
     ids = list(dict.fromkeys(id_ for checkpoint in checkpoints for id_ in checkpoint.by_case))
     cases = {id_: case for run in reversed(runs) for id_, case in run.cases.items()}
-    judges = sorted({name for checkpoint in checkpoints for name in checkpoint.evaluation.verdicts})
+    judges = sorted({name for run in runs for one in (*run.evaluations, *run.sampled) for name in one.verdicts})
     flags, numbers = _feature_names(checkpoints)
     index = {
-        "checkpoints": [{"run": c.evaluation.run, "step": c.evaluation.step} for c in checkpoints],
+        "checkpoints": [{"run": one.run, "step": one.step} for one in checkpoints],
         "judge": judge,
         "judges": judges,
-        "flags": flags,
-        "numbers": numbers,
+        "flags": [[flag, label_of(flag)] for flag in flags],
+        "numbers": [[number, label_of(number)] for number in numbers],
         "redacted": redact,
         "ids": [f"case-{i:05d}" for i in range(1, len(ids) + 1)] if redact else ids,
         "diseases": [_disease(id_, cases, checkpoints) for id_ in ids],
-        "outcomes": ["".join(_outcome(c, id_, judge) for id_ in ids) for c in checkpoints],
-        "flagged": [[_flag_bits(c, id_, flags) for id_ in ids] for c in checkpoints],
-        "answers": [] if redact else [[_first_answer(c, id_) for id_ in ids] for c in checkpoints],
+        "outcomes": ["".join(_outcome(one, id_, judge) for id_ in ids) for one in checkpoints],
+        "flagged": [[_flag_bits(one.first(id_), flags) for id_ in ids] for one in checkpoints],
+        "answers": [] if redact else [[_first_answer(one, id_) for id_ in ids] for one in checkpoints],
         "block": CASES_PER_BLOCK,
     }
     rows = [
         [
             _case(cases.get(id_), redact),
-            [[_cell(c, answer, judges, numbers, redact) for answer in c.by_case.get(id_, ())] for c in checkpoints],
+            [[_cell(kept, judges, numbers, redact) for kept in one.by_case.get(id_, ())] for one in checkpoints],
         ]
         for id_ in ids
     ]
     return Explorer(index, tuple(rows[i : i + CASES_PER_BLOCK] for i in range(0, len(rows), CASES_PER_BLOCK)))
 
 
-def _checkpoint(evaluation: Evaluation) -> _Checkpoint:
-    by_case: defaultdict[str, list[Answer]] = defaultdict(list)
-    for answer in sorted(evaluation.answers, key=lambda answer: answer.sample):
-        by_case[answer.case_id].append(answer)
-    return _Checkpoint(evaluation, by_case)
+def label_of(feature: str) -> str:
+    """A feature in words."""
+    known = FLAGS.get(feature) or MEASURES.get(feature)
+    return known or feature.removeprefix("format/").replace("/", ": ").replace("_", " ")
+
+
+def _checkpoints(run: Run) -> list[_Checkpoint]:
+    by_step: defaultdict[int, defaultdict[str, list[Kept]]] = defaultdict(lambda: defaultdict(list))
+    for evaluation in (*run.evaluations, *run.sampled):
+        for answer in sorted(evaluation.answers, key=lambda answer: answer.sample):
+            by_step[evaluation.step][answer.case_id].append((evaluation, answer))
+    return [_Checkpoint(run.name, step, by_case) for step, by_case in sorted(by_step.items())]
+
+
+def _features(kept: Kept) -> Mapping[str, float]:
+    """The measures of a completion; where they are missing, the faults that the parser named."""
+    evaluation, answer = kept
+    behaviour = evaluation.behaviours.get((answer.case_id, answer.sample))
+    return behaviour.features if behaviour else {f"format/{fault}": 1.0 for fault in answer.faults}
 
 
 def _feature_names(checkpoints: Sequence[_Checkpoint]) -> tuple[list[str], list[str]]:
-    """Flags (only 0 and 1 seen, 1 at least once, commonest first) and the other numbers."""
-    seen: defaultdict[str, int] = defaultdict(int)
+    """Flags (of the form, or only 1 seen, or 0 and 1), commonest first, and the other numbers."""
+    seen: Counter[str] = Counter()
     numeric: set[str] = set()
-    for checkpoint in checkpoints:
-        for behaviour in checkpoint.evaluation.behaviours.values():
-            for name, value in behaviour.features.items():
-                if value not in (0, 1):
-                    numeric.add(name)
-                elif value:
-                    seen[name] += 1
-        for answers in checkpoint.by_case.values():
-            for fault in (fault for answer in answers for fault in answer.faults):
-                seen.setdefault(f"format/{fault}", 1)
+    for features in (_features(kept) for one in checkpoints for every in one.by_case.values() for kept in every):
+        for name, value in features.items():
+            if value == 1 and not name.startswith(NUMBERS):
+                seen[name] += 1
+            elif value != 0 or name.startswith(NUMBERS):
+                numeric.add(name)
     flags = sorted(set(seen) - numeric, key=lambda name: (-seen[name], name))
     return flags[:MOST_FLAGS], sorted(numeric)
 
 
-def _flag_bits(checkpoint: _Checkpoint, id_: str, flags: Sequence[str]) -> int:
-    answers = checkpoint.by_case.get(id_)
-    if not answers:
-        return 0
-    behaviour = checkpoint.evaluation.behaviours.get((id_, answers[0].sample))
-    held = {f"format/{fault}" for fault in answers[0].faults}
-    held |= {name for name, value in behaviour.features.items() if value == 1} if behaviour else set()
-    return sum(1 << bit for bit, flag in enumerate(flags) if flag in held)
+NUMBERS = ("reward/", "length/tokens", "length/words", "thought/words", "thought/hypotheses", "thought/changes",
+           "thought/corrections", "thought/cited", "thought/invented", "thought/copied", "language/share")  # fmt: skip
+"""Features that are numbers even where only 0 and 1 were seen."""
+
+
+def _flag_bits(kept: Kept | None, flags: Sequence[str]) -> int:
+    features = _features(kept) if kept else {}
+    return sum(1 << bit for bit, flag in enumerate(flags) if features.get(flag) == 1)
 
 
 def _outcome(checkpoint: _Checkpoint, id_: str, judge: str | None) -> str:
-    """One character: the label, ``u`` for unscored, ``-`` for not asked."""
-    answers = checkpoint.by_case.get(id_)
-    if not answers:
+    """One character: the label of the first answer, ``u`` for unscored, ``-`` for not asked."""
+    kept = checkpoint.first(id_)
+    if kept is None:
         return "-"
-    verdict = checkpoint.evaluation.verdicts.get(judge or "", {}).get((id_, answers[0].sample))
+    evaluation, answer = kept
+    verdict = evaluation.verdicts.get(judge or "", {}).get((id_, answer.sample))
     return "u" if verdict is None or verdict.label is None else str(verdict.label)
 
 
 def _first_answer(checkpoint: _Checkpoint, id_: str) -> str | None:
-    answers = checkpoint.by_case.get(id_)
-    return answers[0].answer if answers else None
+    kept = checkpoint.first(id_)
+    return kept[1].answer if kept else None
 
 
 def _disease(id_: str, cases: Mapping[str, Case], checkpoints: Sequence[_Checkpoint]) -> str:
     names = cases[id_].names if id_ in cases else ()
-    asked = (c.by_case[id_][0].references for c in checkpoints if id_ in c.by_case)
+    asked = (kept[1].references for one in checkpoints if (kept := one.first(id_)))
     return next(iter(names or next(asked, ())), "")
 
 
@@ -135,18 +156,29 @@ def _case(case: Case | None, redact: bool) -> dict[str, Any]:
     return {**open_, **about, "text": case.text, "findings": findings, "leaks": case.leaks}
 
 
-def _cell(
-    checkpoint: _Checkpoint, answer: Answer, judges: Sequence[str], numbers: Sequence[str], redact: bool
-) -> list[Any]:
-    """[sample, tokens, finish, verdicts by judge, numbers, text, error]; None for a text left out."""
-    key = (answer.case_id, answer.sample)
-    evaluation = checkpoint.evaluation
-    verdicts = [_verdict(evaluation.verdicts.get(judge, {}).get(key), redact) for judge in judges]
-    behaviour = evaluation.behaviours.get(key)
-    features = behaviour.features if behaviour else {}
+def _cell(kept: Kept, judges: Sequence[str], numbers: Sequence[str], redact: bool) -> list[Any]:
+    """[label of the sample, tokens, finish, verdicts by judge, numbers, text, error, spans of another language]; None
+    for what is left out."""
+    evaluation, answer = kept
+    verdicts = [
+        _verdict(evaluation.verdicts.get(name, {}).get((answer.case_id, answer.sample)), redact) for name in judges
+    ]
+    features = _features(kept)
     measured = [_short(features.get(name)) for name in numbers]
-    text, error = (None, None) if redact else (answer.text, answer.error)
-    return [answer.sample, answer.tokens, answer.finish, verdicts, measured, text, error]
+    name = f"sample {answer.sample + 1}" if evaluation.sampled else "greedy"
+    known = [name, answer.tokens, answer.finish, verdicts, measured]
+    if redact:
+        return [*known, None, None, []]
+    return [*known, answer.text, answer.error, _foreign(answer.text) if features.get("language/mixed") else []]
+
+
+def _foreign(text: str) -> list[list[int]]:
+    """Spans of another language in the units that JavaScript counts in (UTF-16)."""
+    return [[_utf16(text[: span.start]), _utf16(text[: span.end])] for span in detect(text).spans]
+
+
+def _utf16(text: str) -> int:
+    return len(text) + sum(char > "\uffff" for char in text)
 
 
 def _verdict(verdict: Verdict | None, redact: bool) -> list[Any] | None:

@@ -10,13 +10,10 @@ from typing import Literal
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate import stats
-from diagnosis_zero.evaluate.compare import ALPHA, compare
+from diagnosis_zero.evaluate.compare import ALPHA, Comparison, compare, p_value
 from diagnosis_zero.report.load import Evaluation, Run
 from diagnosis_zero.report.tables import Cell, Column, Point, Table
 from diagnosis_zero.types import Answer
-
-JUDGES = ("ontology", "llm", "sequence")
-"""Which judge decides the headline where an evaluation has several: the first of these."""
 
 Direction = Literal["better", "worse", "unclear"]
 Measure = Callable[[Evaluation, Answer], float | None]
@@ -24,17 +21,18 @@ Measure = Callable[[Evaluation, Answer], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the page says first: a word, and the sentence with interval and p."""
+    """What the page says first: a word, the sentence with interval and p, and what else belongs to it."""
 
     direction: Direction
     verdict: str
     sentence: str
+    more: tuple[str, ...] = ()
 
 
 def deciding_judge(runs: Sequence[Run]) -> str | None:
-    """The judge of the headline; None where nothing was judged."""
-    found = {judge for run in runs for evaluation in run.evaluations for judge in evaluation.verdicts}
-    return next((judge for judge in (*JUDGES, *sorted(found)) if judge in found), None)
+    """The judge whose word counts: that of the last evaluation judged; None where nothing was judged."""
+    found = [one.judge for run in runs for one in run.evaluations if one.judge]
+    return found[-1] if found else None
 
 
 def right(judge: str | None, least: int = 2) -> Measure:
@@ -134,6 +132,16 @@ def _formed(first: Evaluation, last: Evaluation) -> tuple[Cell, ...]:
     return ("Well-formed answer", *ends, difference if both else None, found.p if both else None, found.n)
 
 
+def first_to_last(run: Run, judge: str | None) -> stats.Paired | None:
+    """The paired test of the first against the last evaluation; None where there are not two, or nothing is common."""
+    if len(run.evaluations) < 2:
+        return None
+    first, last = run.evaluations[0], run.evaluations[-1]
+    before, after = _by_case(first, right(judge)), _by_case(last, right(judge))
+    both = [case for case in before if case in after]
+    return stats.paired([before[c] for c in both], [after[c] for c in both], _clusters(first, both)) if both else None
+
+
 def headline(run: Run) -> Headline:
     """One sentence: by how much, how sure, on how many cases; or why there is none."""
     if len(run.evaluations) < 2:
@@ -143,8 +151,29 @@ def headline(run: Run) -> Headline:
     except InputError as error:
         return Headline("unclear", "Not compared.", error.what)
     direction: Direction = "unclear" if found.p >= ALPHA else ("better" if found.difference > 0 else "worse")
-    ends = f"{run.name}: {found.before:.1%} of held-out cases right before, {found.after:.1%} after."
-    return Headline(direction, _VERDICTS[direction], f"{ends} {found.sentence}")
+    more = [] if direction != "unclear" else [_DETECTABLE.format(100 * found.detectable)]
+    return Headline(direction, _VERDICTS[direction], f"{run.name}: {_sentence(found)}.", (*more, *_of_samples(run)))
+
+
+_DETECTABLE = "A difference of {:.1f} points would have been seen four times in five."
+
+
+def _of_samples(run: Run) -> list[str]:
+    if len(run.sampled) < 2:
+        return []
+    try:
+        found = compare(run.sampled[0].path, run.sampled[-1].path, leaking=False)
+    except InputError:
+        return []
+    return [f"Mean of several samples: {_sentence(found)}."]
+
+
+def _sentence(found: Comparison) -> str:
+    return (
+        f"{found.before:.1%} of {found.n:,} held-out cases right before training, {found.after:.1%} after: "
+        f"{100 * found.difference:+.1f} points (95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}; "
+        f"{p_value(found.p)}, {found.test})"
+    )
 
 
 _VERDICTS: Mapping[Direction, str] = {

@@ -140,7 +140,7 @@ def _write_p(value: float) -> str:
 
 
 def _write_plain(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.3g}"
 
 
 _WRITERS: Mapping[Format, Callable[[float], str]] = {

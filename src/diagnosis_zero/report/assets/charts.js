@@ -39,7 +39,7 @@ const REPORT = JSON.parse(document.getElementById("report-data").textContent);
       className: "plot", width, color: { type: "identity" }, height: 240, marginLeft: 52, marginRight: 14, marginBottom: 34,
       ariaLabel: `${chart.title} by ${chart.x_label}; the numbers are in the table below the chart`,
       x: { label: chart.x_label, labelAnchor: "right", labelArrow: "none", ticks: Math.max(3, Math.round(width / 90)) },
-      y: { label: null, grid: true, ticks: 5, tickFormat: ticks[chart.format], zero: chart.format === "percent" || chart.id === "length", nice: true },
+      y: { label: null, grid: true, ticks: 5, tickFormat: ticks[chart.format], ...range(chart, all) },
       marks: [
         Plot.ruleX(chart.events, { x: "step", stroke: "var(--event)", strokeDasharray: "3,3", strokeOpacity: 0.8 }),
         ...drawn.flatMap((points) => smooth(points) > 1
@@ -52,6 +52,14 @@ const REPORT = JSON.parse(document.getElementById("report-data").textContent);
         Plot.tip(chart.events, Plot.pointerX({ x: "step", frameAnchor: "top", maxRadius: 8, title: (d) => `step ${d.step} · ${d.name}\n${d.message}`.trim() })),
       ],
     });
+  }
+
+  // Shares and parts of the reward are drawn against their whole range: a flat line looks flat.
+  function range(chart, all) {
+    const low = Math.min(...all.map((d) => d.low ?? d.y)), high = Math.max(...all.map((d) => d.high ?? d.y));
+    if (chart.id.startsWith("reward-") && low >= 0 && high <= 1) return { domain: [0, 1] };
+    if (low === high) return { domain: low > 0 ? [0, 2 * low] : low < 0 ? [2 * low, 0] : [0, 1] };
+    return { zero: chart.format === "percent" || ["length", "reward"].includes(chart.id), nice: true };
   }
 
   function stacked(chart, width) {

@@ -75,7 +75,7 @@
   search.type = "search";
   search.placeholder = index.redacted ? "disease" : "words in ids, diseases, answers, texts";
   const outcome = choice(Object.entries(OUTCOMES).map(([key, [text]]) => [key, text]));
-  const behaviour = choice([["", "any behaviour"], ...index.flags.map((flag, bit) => [String(bit), flag])]);
+  const behaviour = choice([["", "any behaviour"], ...index.flags.map(([, label], bit) => [String(bit), label])]);
   const disease = choice([["", "any disease"], ...[...new Set(index.diseases)].sort().map((name) => [name, name])]);
   const where = choice([...names.entries()].map(([i, name]) => [String(i), name]));
   where.value = String(last);
@@ -196,7 +196,7 @@
   }
 
   function steps(i, cells, redraw) {
-    const head = element("tr", "", ...["Checkpoint", "Outcome", "Answer", "Rule", "Matched", "Tokens", "Show"].map((text) => {
+    const head = element("tr", "", ...["Checkpoint", "Outcome", "Answer", "Why", "Tokens", "Show"].map((text) => {
       const cell = element("th", text === "Tokens" ? "num" : "", text);
       cell.scope = "col";
       return cell;
@@ -223,11 +223,14 @@
     const line = element("tr", "", header,
       element("td", "", element("span", `chip ${KINDS[outcome_]}`, `${SYMBOLS[outcome_]} ${WORDS[outcome_]}`)),
       element("td", "", ...nodes(index.answers.length ? index.answers[c][i] || "none" : "left out")),
-      element("td", "", ...nodes(verdict[2] || "–")), element("td", "", ...nodes(verdict[4] || "–")),
+      element("td", "", ...nodes(why(verdict))),
       element("td", "num", tokens.toLocaleString("en")), element("td", "", pick));
     line.setAttribute("aria-current", String(state.right === c));
     return line;
   }
+
+  // The rule that decided, what the answer was taken for, and its entry in the catalogue.
+  const why = ([, , rule, reason, matched]) => [rule, reason, matched].filter(Boolean).join(" · ") || "–";
 
   function answers(cells, findings, redraw) {
     const pair = element("div", "pair");
@@ -246,7 +249,8 @@
     const bar = element("div", "bar", labelled("Compare with ", left));
     const samples = Math.max(...cells.map((column) => column.length));
     if (samples > 1) {
-      const sample = choice([...Array(samples).keys()].map((n) => [String(n), `sample ${n}`]));
+      const longest = cells.find((column) => column.length === samples);
+      const sample = choice(longest.map(([name], n) => [String(n), name]));
       sample.value = String(state.sample);
       sample.addEventListener("change", () => { state.sample = Number(sample.value); redraw(); });
       bar.append(labelled("Sample ", sample));
@@ -254,22 +258,27 @@
     return bar;
   }
 
-  function answer([, tokens, finish, verdicts, numbers, text, error], c, findings, changed, tag) {
-    const box = element("div", "", element("h4", "", names[c]));
+  function answer([sample, tokens, finish, verdicts, numbers, text, error, foreign], c, findings, changed, tag) {
+    const box = element("div", "", element("h4", "", `${names[c]}, ${sample}`));
     index.judges.forEach((judge, j) => {
       const v = verdicts[j];
       if (v) box.append(element("span", `chip ${KINDS[v[0] === null ? "u" : v[0]]}`, ...nodes(`${judge}: ${v[0] === null ? `unscored, ${v[3]}` : `${WORDS[v[0]]}, score ${v[1]} (${v[2]})`}`)));
     });
     box.append(element("span", "chip", `${tokens} tokens${finish === "length" ? ", cut by the limit" : ""}`));
     if (error) box.append(element("p", "note", ...nodes(`No answer: ${error}`)));
-    if (text !== null) box.append(block(text, (shown) => completion(shown, findings, changed, tag)));
-    const measured = index.numbers.map((name, n) => [name, numbers[n]]).filter(([, value]) => value !== null);
-    if (measured.length) {
-      const dl = element("dl", "parts");
-      for (const [name, value] of measured) dl.append(element("div", "", element("dt", "", name), element("dd", "", String(value))));
-      box.append(element("details", "", element("summary", "", "Measures"), dl));
-    }
+    if (text !== null) box.append(block(text, (shown) => completion(shown, findings, foreign, changed, tag)));
+    const measured = index.numbers.map(([key, label], n) => [key, label, numbers[n]]).filter(([, , value]) => value !== null);
+    const parts = measured.filter(([key]) => key.startsWith("reward/"));
+    const others = measured.filter(([key]) => !key.startsWith("reward/"));
+    if (parts.length) box.append(element("p", "sub", "Parts of the reward"), figures(parts.map(([, label, value]) => [label.replace("reward: ", ""), value])));
+    if (others.length) box.append(element("details", "", element("summary", "", "Measures"), figures(others.map(([, label, value]) => [label, value]))));
     return box;
+  }
+
+  function figures(pairs) {
+    const list = element("dl", "parts");
+    for (const [name, value] of pairs) list.append(element("div", "", element("dt", "", name), element("dd", "", String(value))));
+    return list;
   }
 
   // ---- put together ----------------------------------------------------------------------------------------

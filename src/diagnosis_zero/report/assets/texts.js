@@ -68,23 +68,36 @@ const TEXTS = (() => {
 
   const isWord = (char) => char !== undefined && /[\p{L}\p{N}]/u.test(char);
 
-  function marked(text, terms) {
+  // `marks` are ranges [start, end, class] in order, not overlapping.
+  function withMarks(text, marks) {
     const out = [];
     let from = 0;
-    for (const [start, end] of ranges(text, terms)) {
-      out.push(...nodes(text.slice(from, start)), element("mark", "", ...nodes(text.slice(start, end))));
+    for (const [start, end, className] of marks) {
+      out.push(...nodes(text.slice(from, start)), element("mark", className, ...nodes(text.slice(start, end))));
       from = end;
     }
     return [...out, ...nodes(text.slice(from))];
   }
 
+  const marked = (text, terms) => withMarks(text, ranges(text, terms).map(([start, end]) => [start, end, ""]));
+
+  // Marks of the findings and of the stretches in another language, for the piece of a text that begins at `offset`.
+  function allMarks(text, terms, foreign, offset) {
+    const other = foreign.map(([start, end]) => [Math.max(0, start - offset), Math.min(text.length, end - offset), "foreign"])
+      .filter(([start, end]) => start < end);
+    const free = ranges(text, terms).filter(([start, end]) => other.every((o) => end <= o[0] || start >= o[1]));
+    return [...other, ...free.map(([start, end]) => [start, end, ""])].sort((a, b) => a[0] - b[0]);
+  }
+
   // A completion with its parts told apart; `changed` (a set of word numbers) is drawn with `tag` (ins or del).
-  function completion(text, terms, changed, tag) {
-    let word = 0;
+  function completion(text, terms, foreign, changed, tag) {
+    let word = 0, offset = 0;
     return parts(text).map((piece) => {
+      const begins = offset;
+      offset += piece.text.length;
       if (piece.tag) return element("span", "tagged", piece.text);
       const span = element("span", `part-${piece.part}`);
-      if (!changed) { span.append(...marked(piece.text, terms)); return span; }
+      if (!changed) { span.append(...withMarks(piece.text, allMarks(piece.text, terms, foreign, begins))); return span; }
       for (const token of piece.text.split(/(\s+)/u)) {
         if (!token) continue;
         if (/^\s/u.test(token)) { span.append(token); continue; }
