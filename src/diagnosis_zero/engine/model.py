@@ -58,7 +58,7 @@ def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_rem
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         check_supported(config, name)
-        tokenizer = _tokenizer(path, trust_remote_code)
+        tokenizer = load_tokenizer(path, trust_remote_code)
         model = _model(path, config, resolve_dtype(dtype, where), trust_remote_code)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -68,7 +68,7 @@ def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_rem
     return Policy(model.to(where), tokenizer, name)
 
 
-def _tokenizer(path: str | Path, trust_remote_code: bool) -> Any:
+def load_tokenizer(path: str | Path, trust_remote_code: bool) -> Any:
     """The tokenizer as it was saved. For a Qwen2 model transformers takes Qwen's own rules whatever the folder says,
     and a tokenizer that cuts words otherwise (that of "tiny") would come back giving other tokens."""
     if get_tokenizer_config(path).get("tokenizer_class") == PreTrainedTokenizerFast.__name__:
