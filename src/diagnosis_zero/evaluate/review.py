@@ -58,7 +58,7 @@ def write_review(
     with records.atomic_write(path) as handle:
         writer = csv.writer(handle)
         writer.writerow(COLUMNS)
-        writer.writerows([_harmless(cell) for cell in row] for row in rows)
+        writer.writerows([harmless(cell) for cell in row] for row in rows)
     key_path = path.with_suffix(".key.json")
     records.write_json(key_path, key)
     return key_path
@@ -118,6 +118,6 @@ def _grade(cell: str | None, where: tuple[Path, int]) -> int | None:
     return int(text)
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """A cell that no spreadsheet runs as a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
