@@ -35,7 +35,7 @@ class Baseline:
 
     def generate(self, prompts: Sequence[Chat], n: int, params: SamplingParams) -> list[list[Completion]]:
         diagnoses = self.answers([chat[-1]["content"] for chat in prompts])
-        return [[Completion(render("-", diagnosis), "stop")] * n for diagnosis in diagnoses]
+        return [[Completion(render("Looked up.", diagnosis), "stop")] * n for diagnosis in diagnoses]
 
 
 def baseline(name: str, training: Sequence[Case]) -> Baseline:
