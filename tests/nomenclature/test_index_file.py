@@ -14,6 +14,7 @@ from diagnosis_zero.nomenclature.build import build
 from diagnosis_zero.nomenclature.catalogue import Catalogue, default_catalogue
 from diagnosis_zero.nomenclature.facts import Below, Fact, Grouping, Named, Scope
 from diagnosis_zero.nomenclature.hierarchy import parents
+from diagnosis_zero.nomenclature.index import Index, entry, pack
 from diagnosis_zero.nomenclature.normalise import analyse
 from diagnosis_zero.nomenclature.phrases import learn
 
@@ -25,9 +26,9 @@ def ids(catalogue: Catalogue, name: str) -> set[str]:
 def test_a_name_is_found_however_it_is_written(catalogue: Catalogue) -> None:
     for name in ("Vasconi syndrome type 2", "VASCONI SYNDROME, TYPE II", "Brannik's Disease", "KDS"):
         assert ids(catalogue, name) == {"ORPHA:102"}
-    entry = catalogue.entry(catalogue.identified("Orphanet:102") or 0)
-    assert entry.ids == ("OMIM:700002", "ORPHA:102")
-    assert entry.name == "Vasconi syndrome type 2"
+    found = catalogue.entry(catalogue.identified("Orphanet:102") or 0)
+    assert found.ids == ("OMIM:700002", "ORPHA:102")
+    assert found.name == "Vasconi syndrome type 2"
 
 
 def test_related_broad_and_narrow_synonyms_are_kept_apart(catalogue: Catalogue) -> None:
@@ -50,9 +51,9 @@ def test_the_class_noun_is_dropped_only_where_it_cannot_matter(catalogue: Catalo
 
 
 def test_parents_by_the_number_of_their_diseases(catalogue: Catalogue) -> None:
-    entry = catalogue.entry(catalogue.identified("ORPHA:101") or 0)
-    assert {catalogue.entry(number).name for number in entry.accepted_parents} == {"Vasconi syndrome"}
-    assert {catalogue.entry(number).name for number in entry.broad_parents} == {"Rare skin disease"}
+    found = catalogue.entry(catalogue.identified("ORPHA:101") or 0)
+    assert {catalogue.entry(number).name for number in found.accepted_parents} == {"Vasconi syndrome"}
+    assert {catalogue.entry(number).name for number in found.broad_parents} == {"Rare skin disease"}
 
 
 def test_diseases_under_a_parent_are_counted_where_no_source_counts_them() -> None:
@@ -87,6 +88,30 @@ def test_the_catalogue_teaches_its_phrases(catalogue: Catalogue) -> None:
     assert ("cophosis",) in catalogue.partners(("deafness",))
     assert ("loss", "hearing") not in catalogue.partners(("deafness",))
     assert ("hearing", "loss") in catalogue.partners(("deafness",))  # built in
+
+
+def test_an_index_gives_back_what_was_packed() -> None:
+    first = entry(1, "ORPHA:1", "Gout", ["OMIM:1", "ORPHA:1"], ([2], []))
+    second = entry(2, "ORPHA:2", "Joint disease,\tall\nof it", ["ORPHA:2"], ([], [1]))
+    said = {"gout": [(1, "ORPHA", 0), (1, "OMIM", 1)], "jd": [(2, "ORPHA", 2), (1, "OMIM", 0)]}
+    index = Index(pack(said, [first, second]))
+    assert index.entry(1) == first
+    assert index.entry(1).ids == ("OMIM:1", "ORPHA:1")
+    assert index.entry(2).name == "Joint disease, all of it"
+    assert index.entry(2).broad_parents == {1}
+    assert set(index.meaning("gout").said) == set(said["gout"])
+    assert index.meaning("gout").entries == {1}
+    assert index.meaning("jd").entries == {1, 2}
+    assert not index.meaning("go")
+    assert index.begins("go")
+    assert not index.begins("gp")
+    assert not Index(pack({}, [first])).begins("")
+
+
+def test_names_are_kept_as_they_were_taken_apart(catalogue: Catalogue) -> None:
+    number = catalogue.identified("OMIM:700002") or 0
+    texts = [text for scope in ("preferred", "exact", "abbreviation") for text in catalogue.names(number)[scope]]
+    assert set(catalogue.meaning_names(number)) == set(map(analyse, texts))
 
 
 def test_building_twice_gives_one_content(tmp_path: Path, catalogue: Catalogue, facts: list[Fact]) -> None:
@@ -154,8 +179,8 @@ def test_it_is_shared_by_threads_processes_and_pickle(catalogue: Catalogue) -> N
 def test_opened_read_only(catalogue: Catalogue) -> None:
     before = catalogue.path.stat()
     catalogue.find("Vasconi syndrome type 3")
-    with pytest.raises(sqlite3.OperationalError):
-        catalogue._rows("DELETE FROM form WHERE key != ?", "")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        catalogue._rows("DELETE FROM name WHERE text != ?", "")
     assert catalogue.path.stat().st_mtime_ns == before.st_mtime_ns
     assert [path.name for path in catalogue.path.parent.iterdir()] == [catalogue.path.name]
 

@@ -15,6 +15,8 @@ from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature.facts import Below, Fact, Grouping, Linked, Named, Scope, authority, rank
 from diagnosis_zero.nomenclature.hierarchy import MAX_DISEASES, parents
 from diagnosis_zero.nomenclature.identity import clusters
+from diagnosis_zero.nomenclature.index import Entry, Said, pack
+from diagnosis_zero.nomenclature.index import entry as new_entry
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.phrases import learn
 from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
@@ -78,7 +80,9 @@ def _write(facts: Collected, path: Path, about: Mapping[str, object]) -> dict[st
     cluster_of, conflicts = clusters(facts.names, facts.links)
     number = {cluster: at for at, cluster in enumerate(sorted(set(cluster_of.values())), start=1)}
     entry_of = {identifier: number[cluster] for identifier, cluster in cluster_of.items()}
-    above = parents(facts.below, entry_of, {entry_of[i] for i in facts.groupings if i in entry_of})
+    groupings = {entry_of[i] for i in facts.groupings if i in entry_of}
+    above = parents(facts.below, entry_of, groupings)
+    entries = list(_entries(facts, entry_of, above))
     counts = {
         "diseases": len(number),
         "names": sum(map(len, facts.names.values())),
@@ -88,9 +92,9 @@ def _write(facts: Collected, path: Path, about: Mapping[str, object]) -> dict[st
     tables: dict[str, Iterable[tuple[object, ...]]] = {
         "meta": ((key, json.dumps(value)) for key, value in {**about, **counts}.items()),
         "identifier": sorted(entry_of.items()),
-        "entry": _entries(facts, entry_of, above),
-        "name": sorted((entry_of[i], scope, text) for i, said in facts.names.items() for text, scope in said.items()),
-        "form": _forms(facts, entry_of),
+        "packed": pack(_meant(facts, entry_of), entries).items(),
+        "entry": ((entry.number, entry.id, entry.number in groupings) for entry in entries),
+        "name": sorted(_names(facts, entry_of)),
         "word": _word_counts(facts),
         "equivalent": learn(_names_by_entry(facts, entry_of)),
         "conflict": ((text,) for text in conflicts),
@@ -138,37 +142,39 @@ def _number_named_parents(facts: Collected) -> None:
     facts.below = numbered
 
 
-def _entries(
-    facts: Collected, entry_of: Mapping[str, int], above: Iterable[tuple[int, int, int]]
-) -> Iterator[tuple[int, str, str, int, str, str, str]]:
+def _entries(facts: Collected, entry_of: Mapping[str, int], above: Iterable[tuple[int, int, int]]) -> Iterator[Entry]:
     members: dict[int, list[str]] = defaultdict(list)
     for identifier, entry in entry_of.items():
         members[entry].append(identifier)
-    accepted: dict[int, list[int]] = defaultdict(list)
-    broad: dict[int, list[int]] = defaultdict(list)
+    accepted: dict[int, set[int]] = defaultdict(set)
+    broad: dict[int, set[int]] = defaultdict(set)
     for entry, parent, diseases in above:
-        (accepted if diseases <= MAX_DISEASES else broad)[entry].append(parent)
+        (accepted if diseases <= MAX_DISEASES else broad)[entry].add(parent)
     for entry, identifiers in sorted(members.items()):
         shown = min(identifiers, key=_shown_order)
         said = facts.names[shown]
         preferred = min(said, key=lambda text: (said[text], text))
-        grouping = int(any(identifier in facts.groupings for identifier in identifiers))
-        lists = (sorted(identifiers), accepted[entry], broad[entry])
-        ids, near, far = ("\t".join(map(str, listed)) for listed in lists)
-        yield entry, shown, preferred, grouping, ids, near, far
+        yield new_entry(entry, shown, preferred, identifiers, (accepted[entry], broad[entry]))
+
+
+def _names(facts: Collected, entry_of: Mapping[str, int]) -> Iterator[tuple[int, int, str, str, str, str]]:
+    for identifier, said in facts.names.items():
+        for text, scope in said.items():
+            name = analyse(text)
+            yield entry_of[identifier], scope, text, name.literal, " ".join(name.words), " ".join(sorted(name.short))
 
 
 def _shown_order(identifier: str) -> tuple[int, str]:
     return rank(authority(identifier)), identifier
 
 
-def _forms(facts: Collected, entry_of: Mapping[str, int]) -> list[tuple[str, int, str, int]]:
-    """(key, entry, authority, its most trusted scope) of every name that means its disease.
+def _meant(facts: Collected, entry_of: Mapping[str, int]) -> dict[str, list[Said]]:
+    """What every key means: each (entry, authority) once, in its most trusted scope.
 
     Under its literal key a name is found with everything that its canonical key means, so that one look-up by
     the cheaper key says the same.
     """
-    meant: dict[str, set[tuple[int, str, int]]] = defaultdict(set)
+    meant: dict[str, set[Said]] = defaultdict(set)
     canonical_of: set[tuple[str, str]] = set()
     for identifier, said in facts.names.items():
         for text, scope in said.items():
@@ -181,11 +187,14 @@ def _forms(facts: Collected, entry_of: Mapping[str, int]) -> list[tuple[str, int
     for literal, canonical in sorted(canonical_of):
         if literal and literal != canonical:
             meant[literal] |= meant[canonical]
-    best: dict[tuple[str, int, str], int] = {}
-    for key, rows in meant.items():
-        for entry, who, said_as in rows:
-            best[key, entry, who] = min(best.get((key, entry, who), said_as), said_as)
-    return sorted((*place, trusted) for place, trusted in best.items())
+    return {key: _most_trusted(rows) for key, rows in meant.items() if rows}
+
+
+def _most_trusted(said: Iterable[Said]) -> list[Said]:
+    best: dict[tuple[int, str], int] = {}
+    for entry, who, scope in said:
+        best[entry, who] = min(best.get((entry, who), scope), scope)
+    return sorted((*place, scope) for place, scope in best.items())
 
 
 def _names_by_entry(facts: Collected, entry_of: Mapping[str, int]) -> dict[int, list[Name]]:

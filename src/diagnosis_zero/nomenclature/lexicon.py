@@ -23,6 +23,10 @@ class Lexicon(Protocol):
         """The phrases that name the same thing as ``phrase``."""
         ...
 
+    def in_phrases(self, word: str) -> bool:
+        """Whether any phrase that has partners holds a word."""
+        ...
+
 
 def by_phrase(pairs: Iterable[tuple[Phrase, Phrase]]) -> dict[Phrase, frozenset[Phrase]]:
     """Every phrase with its partners, from pairs in either order."""
@@ -33,16 +37,25 @@ def by_phrase(pairs: Iterable[tuple[Phrase, Phrase]]) -> dict[Phrase, frozenset[
     return {phrase: frozenset(others) for phrase, others in partners.items()}
 
 
+def words_of(phrases: Iterable[Phrase]) -> frozenset[str]:
+    """The words that phrases are made of."""
+    return frozenset(word for phrase in phrases for word in phrase)
+
+
 class BuiltIn:
     """The word lists alone: no nomenclature, so any long word may be misspelled."""
 
     _partners = by_phrase(vocabulary.EQUIVALENT)
+    _words = words_of(_partners)
 
     def knows_word(self, word: str) -> bool:
         return False
 
     def partners(self, phrase: Phrase) -> frozenset[Phrase]:
         return self._partners.get(phrase, frozenset())
+
+    def in_phrases(self, word: str) -> bool:
+        return word in self._words
 
 
 BUILT_IN = BuiltIn()

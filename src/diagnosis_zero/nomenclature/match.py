@@ -13,10 +13,11 @@ from functools import lru_cache
 
 from diagnosis_zero.nomenclature import guards, reference
 from diagnosis_zero.nomenclature.answer import head_and_rest, views
-from diagnosis_zero.nomenclature.catalogue import Catalogue, Entry, Found, meant_by
+from diagnosis_zero.nomenclature.catalogue import Catalogue
 from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
 from diagnosis_zero.nomenclature.facts import authority, rank
 from diagnosis_zero.nomenclature.freetext import same_content
+from diagnosis_zero.nomenclature.index import Entry, Found, meant_by
 from diagnosis_zero.nomenclature.lexicon import BUILT_IN, Lexicon
 from diagnosis_zero.nomenclature.normalise import MAX_CHARS, Name, analyse, literal_key
 from diagnosis_zero.nomenclature.reference import Reference
@@ -96,11 +97,12 @@ def _by_content(prediction: str, references: Sequence[str], catalogue: Catalogue
 
 def _by_meaning(found: Found, name: str, truth: Reference, catalogue: Catalogue) -> Match | None:
     """The verdict by what the catalogue says the prediction means; None where it cannot say."""
-    if found.entries & truth.parents and not _siblings(analyse(name), truth):
-        parents = found.entries & truth.parents
-    else:
+    if len(found.entries) == 1 and found.entries <= truth.entries:
+        return Match(2, 0.98, "synonym", *_shown(found.entries, catalogue))
+    parents = found.entries & truth.parents
+    if parents and _siblings(analyse(name), truth):
         parents = frozenset()
-    if not truth.entries.isdisjoint(entry for entry, _, _ in found.said):
+    if not truth.entries.isdisjoint([entry for entry, _, _ in found.said]):
         meanings = {number: _meaning_for(found, catalogue.entry(number)) for number in truth.entries}
         same = frozenset(number for number, meant in meanings.items() if meant == {number})
         if same:
@@ -141,7 +143,7 @@ def _siblings(name: Name, truth: Reference) -> bool:
 def _closest(names: Iterable[Name], accepted: Iterable[Name], lexicon: Lexicon) -> Comparison:
     accepted = tuple(accepted)
     best = Comparison(False, 0.0, "no name")
-    for name in names:
+    for name in dict.fromkeys(names):
         for other in accepted:
             found = compare(name, other, lexicon)
             if (found.same, found.score) > (best.same, best.score):
@@ -171,7 +173,6 @@ def _shown(entries: frozenset[int], catalogue: Catalogue | None) -> tuple[str | 
     """Identifier and name of the entry whose authority is heard first."""
     if catalogue is None or not entries:
         return None, None
-    entry = min(
-        (catalogue.entry(number) for number in entries), key=lambda entry: (rank(authority(entry.id)), entry.id)
-    )
+    shown = [catalogue.entry(number) for number in entries]
+    entry = shown[0] if len(shown) == 1 else min(shown, key=lambda one: (rank(authority(one.id)), one.id))
     return entry.id, entry.name

@@ -10,8 +10,9 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from diagnosis_zero.nomenclature import vocabulary
 
@@ -47,8 +48,7 @@ _BAND = re.compile(r"[pq](?:\d+(?:\.\d+)?|ter)?")
 _BANDS = re.compile(f"(?:{_BAND.pattern})+")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A name taken apart. Two names with equal ``literal`` or equal ``canonical`` are one name.
 
     ``literal`` is the text without case and punctuation; ``words`` the folded words in order, class nouns
@@ -77,15 +77,23 @@ def normalise(name: str) -> str:
 def analyse(name: str) -> Name:
     """A name taken apart (cached). Never raises; an empty or wordless name has empty parts."""
     text = plain(name)
-    pairs = _fold_words(text)
-    words = tuple(_bind(_cytogenetic(_number(pairs))))
-    return Name(
-        literal=literal_key(text),
-        words=words,
-        canonical=" ".join(sorted(words)),
-        bare=" ".join(sorted(word for word in words if word not in vocabulary.CLASS_NOUNS)),
-        short=_abbreviations(pairs),
-    )
+    tokens = _tokens(text)
+    if all(token.anywhere for token in tokens):
+        words = [token.folded for token in tokens]
+    else:
+        words = _cytogenetic(_number(tokens))
+    return _name(literal_key(text), tuple(_bind(words)), _abbreviations(tokens))
+
+
+def taken_apart(literal: str, words: str, short: str) -> Name:
+    """A name from what was kept of it: ``words`` and ``short`` on single blanks."""
+    return _name(literal, tuple(words.split()), frozenset(short.split()))
+
+
+def _name(literal: str, words: tuple[str, ...], short: frozenset[str]) -> Name:
+    order = sorted(words)
+    bare = [word for word in order if word not in vocabulary.CLASS_NOUNS]
+    return Name(literal, words, " ".join(order), " ".join(bare), short)
 
 
 def plain(text: str) -> str:
@@ -100,9 +108,9 @@ def plain(text: str) -> str:
         text = _TAG.sub(" ", text)
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    mark = _LIST_MARK.match(text)
+    mark = _LIST_MARK.match(text) if text[:1] in _MAY_MARK else None
     text = text[mark.end() :] if mark else text
-    return _MARKER.sub(_spell_sign, text)
+    return _MARKER.sub(_spell_sign, text) if "-" in text or "+" in text else text
 
 
 def _spell_sign(found: re.Match[str]) -> str:
@@ -110,29 +118,72 @@ def _spell_sign(found: re.Match[str]) -> str:
     return f"{found[1]} {'positive' if found[2] == '+' else 'negative'} "
 
 
+@lru_cache(maxsize=100_000)
 def literal_key(text: str) -> str:
     """Letters and digits of a name in lower case, without markup; digits that stood apart stay apart."""
-    if not text.isascii() or "<" in text or "&" in text or text[:1] in _MAY_MARK or _MARKER.search(text):
+    if (
+        not text.isascii()
+        or "<" in text
+        or "&" in text
+        or (text[:1] in _MAY_MARK and _LIST_MARK.match(text))
+        or (("-" in text or "+" in text) and _MARKER.search(text))
+    ):
         text = plain(text)
     text = text[:MAX_CHARS]
-    if _DIGITS_APART.search(text):
-        text = _DIGITS_APART.sub("\\1\x1f", text)
-    return text.translate(_TO_LITERAL)
+    key = text.translate(_TO_LITERAL)
+    if not key.isalpha() and _DIGITS_APART.search(text):
+        return _DIGITS_APART.sub("\\1\x1f", text).translate(_TO_LITERAL)
+    return key
 
 
-def _fold_words(text: str) -> list[tuple[str, str]]:
-    """(word as written, folded word) of every token."""
-    tokens: list[str] = _TOKEN.findall(text)
-    long_name = len(tokens) > 2
-    pairs: list[tuple[str, str]] = []
-    for position, token in enumerate(tokens):
-        if token in ("a", "A") and _is_article(tokens, position):
+class _Token(NamedTuple):
+    """A token ``written`` in a name, its ``folded`` word, and what depends on its letters alone: whether it reads
+    the same ``anywhere`` (no numeral, no piece of a locus), is in capitals (or holds digits), is an abbreviation."""
+
+    written: str
+    folded: str
+    anywhere: bool
+    capitals: bool
+    short: bool
+
+
+@lru_cache(maxsize=100_000)
+def _token(written: str) -> _Token:
+    folded = fold_word(written.lower())
+    return _Token(
+        written,
+        folded,
+        anywhere=not _depends_on_place(written, folded),
+        capitals=written.isupper() or not written.isalpha(),
+        short=sum(map(str.isupper, written)) > 1,
+    )
+
+
+def _depends_on_place(written: str, folded: str) -> bool:
+    """Whether a token may be a roman numeral, a chromosome, a band or a sign before one."""
+    if not written.isalpha() or folded in "xy" or folded in vocabulary.ISCN:
+        return True
+    return bool(
+        (written[0] in "IVXivx" and (_ROMAN_LETTER.fullmatch(written) or _ROMAN.fullmatch(written)))
+        or (written[-1] in "IVX" and _ROMAN_TAIL.fullmatch(written))
+        or (folded[:1] in "xy" and _LOCUS.fullmatch(folded))
+        or (folded[:1] in "pq" and _BANDS.fullmatch(folded))
+    )
+
+
+def _tokens(text: str) -> list[_Token]:
+    """The tokens of a text, articles left out and codes of inheritance spelled out."""
+    written: list[str] = _TOKEN.findall(text)
+    long_name = len(written) > 2
+    tokens: list[_Token] = []
+    for position, token in enumerate(written):
+        if token in ("a", "A") and _is_article(written, position):
             continue
         if long_name and token in vocabulary.INHERITANCE_CODES:
-            pairs.extend((word, word) for word in vocabulary.INHERITANCE_CODES[token])
+            tokens.extend(map(_token, vocabulary.INHERITANCE_CODES[token]))
         else:
-            pairs.append((token, fold_word(token.lower())))
-    return pairs
+            tokens.append(_token(token))
+    return tokens
 
 
 def _is_article(tokens: list[str], position: int) -> bool:
@@ -143,12 +194,11 @@ def _is_article(tokens: list[str], position: int) -> bool:
     return not (position and tokens[position] == "A") and before not in vocabulary.DESIGNATED and not before.isdigit()
 
 
-def _abbreviations(pairs: list[tuple[str, str]]) -> frozenset[str]:
+def _abbreviations(tokens: Sequence[_Token]) -> frozenset[str]:
     """The words with two capitals; none where the whole name is in capitals."""
-    written = [word for word, _ in pairs]
-    if len(written) > 1 and all(word.isupper() or not word.isalpha() for word in written):
+    if len(tokens) > 1 and all(token.capitals for token in tokens):
         return frozenset()
-    return frozenset(folded for word, folded in pairs if sum(map(str.isupper, word)) > 1)
+    return frozenset([token.folded for token in tokens if token.short])
 
 
 @lru_cache(maxsize=100_000)
@@ -173,6 +223,8 @@ _SINGULAR_ENDS = ("ss", "us", "is", "as", "os", "ies")
 
 
 def _singular(word: str) -> str:
+    if word[-1] not in "sae":
+        return word
     for plural, singular in _PLURALS:
         if word.endswith(plural) and len(word) > len(plural) + 2:
             return word.removesuffix(plural) + singular
@@ -187,18 +239,22 @@ _ISE = re.compile(r"(?<=[a-z]{3})([iy])s(e|ed|ing|ation)$")
 
 def _american(word: str) -> str:
     word = word.replace("ae", "e").replace("oe", "e").replace("sulph", "sulf").replace("leuc", "leuk")
-    word = _OUR.sub(r"\1or", word)
-    return _ISE.sub(r"\1z\2", word)
+    if "our" in word:
+        word = _OUR.sub(r"\1or", word)
+    return _ISE.sub(r"\1z\2", word) if word.endswith(("se", "sed", "sing", "sation")) else word
 
 
-def _number(pairs: list[tuple[str, str]]) -> list[str]:
+def _number(tokens: Sequence[_Token]) -> list[str]:
     """Roman numerals to arabic ("type IIb" to "type 2b"); chromosome loci to one band a word."""
     out: list[str] = []
-    for position, (written, folded) in enumerate(pairs):
+    for position, token in enumerate(tokens):
+        if token.anywhere:
+            out.append(token.folded)
+            continue
         before = out[-1] if out else ""
-        last = position == len(pairs) - 1
-        locus = _locus(folded, before)
-        out.extend(locus or [_arabic(written, before, last) or folded])
+        last = position == len(tokens) - 1
+        locus = _locus(token.folded, before)
+        out.extend(locus or [_arabic(token.written, before, last) or token.folded])
     return out
 
 

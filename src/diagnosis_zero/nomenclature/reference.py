@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
+from itertools import chain
 
 from diagnosis_zero.nomenclature.answer import reference_views
 from diagnosis_zero.nomenclature.catalogue import Catalogue
 from diagnosis_zero.nomenclature.normalise import Name, analyse, literal_key
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Reference:
@@ -15,22 +18,21 @@ class Reference:
 
     def __init__(self, names: tuple[str, ...], ids: tuple[str, ...], catalogue: Catalogue | None) -> None:
         self._catalogue = catalogue
-        self._texts = tuple(view for name in names for view in reference_views(name))
-        self.literals = frozenset(literal_key(text) for text in self._texts) - {""}
-        self.entries = frozenset[int]() if catalogue is None else self._entries(ids, catalogue)
+        self._texts = reference_views(names[0]) if len(names) == 1 else _flat(map(reference_views, names))
+        self.literals = frozenset(map(literal_key, self._texts)) - {""}
+        self.entries = _NONE if catalogue is None else self._entries(ids, catalogue)
         found = [catalogue.entry(number) for number in self.entries] if catalogue else []
-        self.parents = frozenset[int]().union(*(entry.accepted_parents for entry in found)) - self.entries
-        self.broad_parents = frozenset[int]().union(*(entry.broad_parents for entry in found)) - self.entries
+        self.parents = _NONE.union(*[entry.accepted_parents for entry in found]) - self.entries
+        self.broad_parents = _NONE.union(*[entry.broad_parents for entry in found]) - self.entries
 
     def _entries(self, ids: tuple[str, ...], catalogue: Catalogue) -> frozenset[int]:
         """What the identifiers mean, and what the names mean where that contradicts neither the identifiers nor
         the other names; names that share a meaning mean just that."""
-        identified = (catalogue.identified(identifier) for identifier in ids)
-        entries = frozenset(number for number in identified if number is not None)
+        entries = frozenset([number for number in map(catalogue.identified, ids) if number is not None])
         meanings = [meaning for text in self._texts if (meaning := catalogue.principal(text))]
         if not meanings:
             return entries
-        named = frozenset.intersection(*meanings) or frozenset[int]().union(*meanings)
+        named = frozenset.intersection(*meanings) or _NONE.union(*meanings)
         return entries | named if not entries or catalogue.compatible(entries | named) else entries
 
     @cached_property
@@ -63,6 +65,10 @@ class Reference:
 def read(names: tuple[str, ...], ids: tuple[str, ...], catalogue: Catalogue | None) -> Reference:
     """The reference of one case (cached: every completion of a group shares it)."""
     return Reference(names, ids, catalogue)
+
+
+def _flat(texts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(chain.from_iterable(texts))
 
 
 def _distinct(names: Iterable[Name]) -> tuple[Name, ...]:

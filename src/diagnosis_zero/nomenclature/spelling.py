@@ -16,7 +16,11 @@ MIN_ROOT, MIN_LENGTH, LONG = 6, 7, 12
 def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
     """Equal, two spellings or inflections of one root, or one slip apart while not both are words of the
     nomenclature; two slips in a long word of which the nomenclature knows the other form."""
-    if left == right or _one_root(left, right):
+    if left == right:
+        return True
+    if min(len(left), len(right)) < MIN_ROOT or (left[:3] != right[:3] and abs(len(left) - len(right)) > 2):
+        return False
+    if _one_root(left, right):
         return True
     slips = _slips(left, right)
     if slips == 0 or (slips == 2 and min(len(left), len(right)) < LONG):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnosis_zero.nomenclature.answer import names_disease
-from diagnosis_zero.nomenclature.normalise import analyse
+from diagnosis_zero.nomenclature.normalise import analyse, literal_key
 from diagnosis_zero.rewards import answer_slot, asides, sequence
 from diagnosis_zero.types import Case, Match
 
@@ -55,22 +55,30 @@ def _open(source: Path | str | None) -> Catalogue | None:
 
 
 def _by_meaning(catalogue: Catalogue | None, answer: str, case: Case) -> Grade:
+    if len(answer) > answer_slot.MAX_CHARS:
+        return refused("too long")
+    return _graded(catalogue, answer, case.names, case.ids)
+
+
+@lru_cache(maxsize=50_000)
+def _graded(catalogue: Catalogue | None, answer: str, names: tuple[str, ...], ids: tuple[str, ...]) -> Grade:
+    """The grade of one answer (cached: a group's completions often give the same answer)."""
     from diagnosis_zero.nomenclature.match import match
 
     def judge(text: str) -> Match:
-        return match(text, case.names, reference_ids=case.ids, catalogue=catalogue)
+        return match(text, names, reference_ids=ids, catalogue=catalogue)
 
     truth = asides.Truth(
-        accepted=case.names,
+        accepted=names,
         same=lambda text: judge(text).label == 2,
         covers=lambda text: judge(text).label >= 1,
-        known=lambda text: catalogue is not None and _known(catalogue, text, case),
+        known=lambda text: catalogue is not None and _known(catalogue, text, names),
     )
     slot = answer_slot.read(answer, truth)
     return refused(slot.refusal) if slot.refusal else Grade(judge(slot.candidate))
 
 
-def _known(catalogue: Catalogue, text: str, case: Case) -> bool:
+def _known(catalogue: Catalogue, text: str, accepted: Sequence[str]) -> bool:
     """Whether the nomenclature holds a name, or a family of diseases by that name that the truth is not of
     ("Ehlers-Danlos syndrome" where it has the types alone)."""
     if catalogue.find(text):
@@ -78,7 +86,7 @@ def _known(catalogue: Catalogue, text: str, case: Case) -> bool:
     name = analyse(text)
     if not name.words or not names_disease(name.words[-1]) or not catalogue.begins(text):
         return False
-    return not any(analyse(accepted).literal.startswith(name.literal) for accepted in case.names)
+    return not any(literal_key(one).startswith(name.literal) for one in accepted)
 
 
 def _by_letters(answer: str, case: Case) -> Grade:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from diagnosis_zero.nomenclature.normalise import analyse
+from diagnosis_zero.nomenclature.normalise import literal_key
 from diagnosis_zero.rewards import asides, wording
 from diagnosis_zero.rewards.asides import Truth
 from diagnosis_zero.rewards.pieces import Piece, cut, lead_in, readings, words_of
@@ -53,7 +53,8 @@ def read(answer: str, truth: Truth) -> Slot:
 
 def _is_name(text: str, truth: Truth) -> bool:
     """Whether a text is, punctuation aside, an accepted name, or a name of the nomenclature."""
-    return any(analyse(text).literal == analyse(name).literal for name in truth.accepted) or truth.known(text)
+    key = literal_key(text)
+    return any(literal_key(name) == key for name in truth.accepted) or truth.known(text)
 
 
 def _claim(text: str, names: Callable[[str], bool], truth: Truth) -> Slot | None:
