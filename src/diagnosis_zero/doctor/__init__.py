@@ -1,0 +1,1 @@
+"""``dz doctor``: what is wrong with a run, told before it costs a GPU-hour. Read ``examine`` first."""

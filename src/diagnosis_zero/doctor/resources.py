@@ -1,0 +1,144 @@
+"""What the run will need of memory, time and disk, against what this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+
+from diagnosis_zero import config
+from diagnosis_zero.config import Recipe
+from diagnosis_zero.doctor.forecast import Rates, Shape, Work, disk_bytes, memory, step_seconds
+from diagnosis_zero.doctor.model import Opened
+from diagnosis_zero.doctor.notes import Note, error, ok, warning
+from diagnosis_zero.engine.model import resolve_dtype
+
+TIGHT = 0.85
+"""Share of the free memory above which a forecast, which has errors, is no promise any more."""
+LONG_DAYS = 7.0
+MEMORY_MENDS = {
+    "activations": "Set model.gradient_checkpointing = true, or lower train.micro_batch_tokens.",
+    "key-value cache": "Lower rollout.max_tokens, rollout.prompts or rollout.group.",
+    "logits of a chunk": "Take a model with a smaller vocabulary.",
+}
+"""What helps where this is the largest part; where the weights are, only a smaller model or a larger device does."""
+
+
+def examine_resources(recipe: Recipe, opened: Opened, prompt_tokens: int, training: int) -> Iterator[Note]:
+    """``prompt_tokens``: of a mean prompt; ``training``: number of training cases."""
+    if opened.shape is None:
+        what = "memory, time and disk are not forecast, since the model could not be read"
+        yield warning("memory", what, "Make the model available (see above) and ask again.")
+        return
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = resolve_dtype(recipe.model.dtype, device)
+    shape = Shape.of(opened.shape, opened.parameters, dtype.itemsize)
+    work = work_of(recipe, prompt_tokens, device)
+    steps = config.total_steps(recipe, training)
+    yield from judge_memory(memory(shape, work), free_memory(device), device)
+    yield from judge_time(step_seconds(shape, work, rates(device, dtype)), steps, device)
+    home = next(place for place in (recipe.run.folder, *recipe.run.folder.absolute().parents) if place.exists())
+    kept = disk_bytes(shape, steps=steps, every=recipe.checkpoint.every, keep=recipe.checkpoint.keep)
+    yield from judge_disk(kept, shutil.disk_usage(home).free)
+
+
+def work_of(recipe: Recipe, prompt_tokens: int, device: str) -> Work:
+    """The work of one step of the recipe."""
+    train, rollout = recipe.train, recipe.rollout
+    return Work(
+        prompts=rollout.prompts,
+        group=rollout.group,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=rollout.max_tokens,
+        row_tokens=train.micro_batch_tokens,
+        checkpointing=recipe.model.gradient_checkpointing,
+        reference=train.kl_coefficient > 0,
+        minibatches=train.minibatches,
+        device=device,
+    )
+
+
+def judge_memory(parts: Mapping[str, int], free: int, device: str) -> Iterator[Note]:
+    """``parts``: bytes by what they are for."""
+    total = sum(parts.values())
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:4]
+    shown = ", ".join(f"{name} {_size(size)}" for name, size in largest)
+    what = f"about {_size(total)} of {_size(free)} free ({device}): {shown}"
+    smaller = "Take a smaller model or a larger device; without train.kl_coefficient no reference is held."
+    mend = MEMORY_MENDS.get(largest[0][0], smaller)
+    if total > free:
+        yield error("memory", what, mend)
+    elif total > TIGHT * free:
+        yield warning("memory", f"tight: {what}", mend)
+    else:
+        yield ok("memory", what)
+
+
+def judge_time(step: float, steps: int, device: str) -> Iterator[Note]:
+    """``step``: forecast seconds of one step."""
+    what = (
+        f"{_span(step)} a step, {_span(step * steps)} for {steps} steps (a rough guess; warm start, evaluation apart)"
+    )
+    mend = "Lower train.steps (or epochs), rollout.group or rollout.max_tokens"
+    if step * steps <= LONG_DAYS * 86400:
+        yield ok("time", what)
+    elif device == "cuda":
+        yield warning("time", what, f"{mend}, or take more GPUs (--engine verl).")
+    else:
+        yield warning("time", what, f"{mend}, or take a GPU: none is seen here.")
+
+
+def judge_disk(needed: int, free: int) -> Iterator[Note]:
+    """Bytes that the run's checkpoints will take, and bytes that are free."""
+    what = f"the checkpoints take {_size(needed)}, {_size(free)} are free"
+    if needed > free:
+        mend = "Raise checkpoint.every (the weights of every checkpoint stay), or set run.dir to a larger disk."
+        yield error("disk", what, mend)
+    else:
+        yield ok("disk", what)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a process could take now."""
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    info = Path("/proc/meminfo")
+    lines = info.read_text(encoding="ascii").splitlines() if info.is_file() else []
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return available[0] if available else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def rates(device: str, dtype: torch.dtype) -> Rates:
+    """Timed on this machine: a square product, and a vector through a large matrix."""
+    size, length = (4096, 8192) if device == "cuda" else (1024, 4096)
+    square = torch.ones(size, size, dtype=dtype, device=device)
+    tall, vector = (torch.ones(length, columns, dtype=dtype, device=device) for columns in (length, 1))
+    read = _seconds(lambda: tall @ vector, device)
+    return Rates(2 * size**3 / _seconds(lambda: square @ square, device), tall.numel() * dtype.itemsize / read)
+
+
+def _seconds(work: Callable[[], torch.Tensor], device: str, times: int = 3) -> float:
+    """The quickest of a few runs, the first of which warms up."""
+    found = []
+    for _ in range(times + 1):
+        began = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - began)
+    return min(found[1:])
+
+
+def _size(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
