@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from diagnosis_zero import config
 from diagnosis_zero.config import Recipe
-from diagnosis_zero.doctor.forecast import Rates, Shape, Work, disk_bytes, memory, step_seconds
 from diagnosis_zero.doctor.model import Opened
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.engine.model import resolve_dtype
+from diagnosis_zero.train.forecast import FP32, Forecast, ModelSize, Rates, Workload, forecast
 
 TIGHT = 0.85
 """Share of the free memory above which a forecast, which has errors, is no promise any more."""
 LONG_DAYS = 7.0
 MEMORY_MENDS = {
-    "activations": "Set model.gradient_checkpointing = true, or lower train.micro_batch_tokens.",
-    "key-value cache": "Lower rollout.max_tokens, rollout.prompts or rollout.group.",
-    "logits of a chunk": "Take a model with a smaller vocabulary.",
+    "update": "Set model.gradient_checkpointing = true, or lower train.micro_batch_tokens.",
+    "rollout": "Lower rollout.max_tokens, rollout.prompts or rollout.group.",
 }
-"""What helps where this is the largest part; where the weights are, only a smaller model or a larger device does."""
+"""What helps where this phase is the largest part; where the weights are, a smaller model or a larger device does."""
 
 
 def examine_resources(recipe: Recipe, opened: Opened, prompt_tokens: int, training: int) -> Iterator[Note]:
@@ -34,45 +35,44 @@ def examine_resources(recipe: Recipe, opened: Opened, prompt_tokens: int, traini
         what = "memory, time and disk are not forecast, since the model could not be read"
         yield warning("memory", what, "Make the model available (see above) and ask again.")
         return
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = resolve_dtype(recipe.model.dtype, device)
-    shape = Shape.of(opened.shape, opened.parameters, dtype.itemsize)
-    work = work_of(recipe, prompt_tokens, device)
-    steps = config.total_steps(recipe, training)
-    yield from judge_memory(memory(shape, work), free_memory(device), device)
-    yield from judge_time(step_seconds(shape, work, rates(device, dtype)), steps, device)
+    dtype = resolve_dtype(recipe.model.dtype, "cuda" if torch.cuda.is_available() else "cpu")
+    model, longest = ModelSize.of(opened.shape.to_dict()), workload(recipe, dtype)
+    speed, steps = rates(longest.device, dtype), config.total_steps(recipe, training)
+    half = replace(longest, prompt_tokens=prompt_tokens, response_tokens=longest.response_tokens // 2 + 1)
+    yield from judge_memory(forecast(model, longest, speed), free_memory(longest.device), longest.device)
+    yield from judge_time(forecast(model, half, speed).step_seconds, steps, longest.device)
     home = next(place for place in (recipe.run.folder, *recipe.run.folder.absolute().parents) if place.exists())
-    kept = disk_bytes(shape, steps=steps, every=recipe.checkpoint.every, keep=recipe.checkpoint.keep)
+    kept = disk_bytes(opened.parameters, dtype.itemsize, steps, recipe.checkpoint.every, recipe.checkpoint.keep)
     yield from judge_disk(kept, shutil.disk_usage(home).free)
 
 
-def work_of(recipe: Recipe, prompt_tokens: int, device: str) -> Work:
-    """The work of one step of the recipe."""
-    train, rollout = recipe.train, recipe.rollout
-    return Work(
-        prompts=rollout.prompts,
-        group=rollout.group,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=rollout.max_tokens,
-        row_tokens=train.micro_batch_tokens,
+def workload(recipe: Recipe, dtype: torch.dtype) -> Workload:
+    """One step of the recipe, its prompts and completions as long as they may be."""
+    return Workload(
+        prompts=recipe.rollout.prompts,
+        prompt_tokens=recipe.data.max_prompt_tokens,
+        group=recipe.rollout.group,
+        response_tokens=recipe.rollout.max_tokens,
+        token_budget=recipe.train.micro_batch_tokens,
+        weight_bytes=dtype.itemsize,
         checkpointing=recipe.model.gradient_checkpointing,
-        reference=train.kl_coefficient > 0,
-        minibatches=train.minibatches,
-        device=device,
+        kl=recipe.train.kl_coefficient > 0,
+        device="cuda" if torch.cuda.is_available() else "cpu",
     )
 
 
-def judge_memory(parts: Mapping[str, int], free: int, device: str) -> Iterator[Note]:
-    """``parts``: bytes by what they are for."""
-    total = sum(parts.values())
+def judge_memory(expected: Forecast, free: int, device: str) -> Iterator[Note]:
+    """Against the bytes that are free on the device."""
+    phase, size = max(expected.passing.items(), key=lambda part: part[1])
+    parts: Mapping[str, int] = {**expected.held, phase: size}
     largest = sorted(parts.items(), key=lambda part: -part[1])[:4]
-    shown = ", ".join(f"{name} {_size(size)}" for name, size in largest)
-    what = f"about {_size(total)} of {_size(free)} free ({device}): {shown}"
+    shown = ", ".join(f"{name} {_size(part)}" for name, part in largest)
+    what = f"about {_size(expected.peak_bytes)} of {_size(free)} free ({device}): {shown}"
     smaller = "Take a smaller model or a larger device; without train.kl_coefficient no reference is held."
     mend = MEMORY_MENDS.get(largest[0][0], smaller)
-    if total > free:
+    if expected.peak_bytes > free:
         yield error("memory", what, mend)
-    elif total > TIGHT * free:
+    elif expected.peak_bytes > TIGHT * free:
         yield warning("memory", f"tight: {what}", mend)
     else:
         yield ok("memory", what)
@@ -90,6 +90,13 @@ def judge_time(step: float, steps: int, device: str) -> Iterator[Note]:
         yield warning("time", what, f"{mend}, or take more GPUs (--engine verl).")
     else:
         yield warning("time", what, f"{mend}, or take a GPU: none is seen here.")
+
+
+def disk_bytes(parameters: int, width: int, steps: int, every: int, keep: int) -> int:
+    """Bytes of the checkpoints when the run ends, ``width`` a weight: the newest ``keep`` and the best are whole
+    (weights, masters, moments), so is one being written; of all others the weights stay."""
+    written = 1 + math.ceil(steps / every)
+    return parameters * (written * width + min(written, keep + 2) * 3 * FP32)
 
 
 def judge_disk(needed: int, free: int) -> Iterator[Note]:
