@@ -1,6 +1,6 @@
 """How long ``dz analyse`` takes on 5,000 cases at 10 checkpoints: the goal is under a minute on two cores.
 
-    python -m benchmarks.behaviour [--cases 5000] [--steps 10] [--json OUT]
+    python -m benchmarks.behaviour [--cases 5000] [--steps 10] [--workers 2] [--json OUT]
 
 Completions of about 600 characters are made from HPO's findings and diseases; one in a hundred slips into another
 language, one in fifty loops, one in ten copies the case.
@@ -70,16 +70,22 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--cases", type=int, default=5000)
     options.add_argument("--steps", type=int, default=10)
+    options.add_argument("--workers", type=int, default=2)
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         write_run(run / "evaluations", given.cases, given.steps, random.Random(0))
         start = time.perf_counter()
-        analyse(run)
+        analyse(run, workers=given.workers)
         seconds = time.perf_counter() - start
     completions = given.cases * given.steps
-    found = {"completions": completions, "seconds": round(seconds, 1), "per_second": round(completions / seconds)}
+    found = {
+        "completions": completions,
+        "workers": given.workers,
+        "seconds": round(seconds, 1),
+        "per_second": round(completions / seconds),
+    }
     print(json.dumps(found))
     if given.json:
         records.write_json(given.json, found)

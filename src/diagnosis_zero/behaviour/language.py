@@ -1,9 +1,10 @@
 """Does an English completion slip into another language, where, and which?
 
 Three steps, the cheap ones first. (1) Letters of another script, by their Unicode name; Greek symbols, units and
-single letters are medicine. (2) Words that give a Latin-script language away, with the unknown words around them;
-phrases that English medicine has borrowed are taken out before. (3) Where that leaves doubt, lingua decides
-between English, Latin and the other languages; without lingua (extra ``eval``) doubt means "not mixed".
+single letters are medicine. (2) Words that give a Latin-script language away, by our own list or by their frequency
+there and in English, with the unknown words around them; phrases that English medicine has borrowed are taken out
+before. (3) Where that leaves doubt, lingua decides between English, Latin and the other languages; without lingua
+(extra ``eval``) doubt means "not mixed".
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from functools import cache, lru_cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from diagnosis_zero.behaviour import lexicon
+from diagnosis_zero.behaviour import frequency, lexicon
 
 Part = Literal["before", "think", "between", "answer", "after"]
 Namer = Callable[[str, float], str | None]
 """The language of a doubtful stretch of Latin script, given the confidence that is asked for: ISO 639-1, or
 None for English, Latin, or undecided."""
 
-CLEAR = 2.0
-"""Evidence from which a stretch is another language without asking lingua: two words that give it away."""
+CLEAR = 1.5
+"""Evidence from which a stretch is another language without asking lingua: a word that gives it away and one that
+helps."""
 DOUBT = 1.0
 """Evidence from which lingua is asked."""
 REACH = 3
@@ -204,7 +206,7 @@ def _suspicious(clause: str) -> bool:
     if len(strange) > 1:
         return True
     return any(map(lexicon.markers().__contains__, words)) or any(
-        _markers(word) or not word.isascii() for word in strange
+        _speaks(word) or not word.isascii() for word in strange
     )
 
 
@@ -260,27 +262,61 @@ def _shape(word: str, *, first: bool) -> Shape:
 @lru_cache(maxsize=200_000)
 def _weigh(word: str, shape: Shape) -> tuple[tuple[tuple[str, float], ...], float]:
     """(languages the word speaks for with weights, how far it is unknown to English)."""
-    speaks = tuple(_markers(word).items())
+    speaks = tuple(_speaks(word).items())
     if shape == "lower" and not speaks and _VIETNAMESE.search(word):
         speaks = (("vi", 1.0),)
     if shape == "caps":
-        return (speaks if len(word) > 4 else ()), 0.0
-    if shape == "capital" and word in lexicon.markers():
-        return tuple((language, weight / 2) for language, weight in speaks if weight == 1), 0.0
+        return (speaks if len(word) > 4 and _listed(word) else ()), 0.0
+    if (
+        shape != "lower"
+        and speaks
+        and not (_listed(word) and shape == "first")
+        and not word.endswith(lexicon.endings())
+    ):
+        return tuple(_as_name(word, speaks, shape)), 0.0
     if speaks or shape == "capital" or len(word) < 3 or _BEYOND_LATIN.search(word) or _known(word):
         return speaks, 0.0
     unknown = 0.5 if word.isascii() else 1.0
     return (), unknown if shape == "lower" else unknown / 2
 
 
-def _markers(word: str) -> Mapping[str, float]:
-    """What the lists say of a word, whole or by its ending."""
+NOUNS = "de"
+"""The language that writes its common nouns with capitals, as others write names."""
+
+
+def _as_name(word: str, speaks: Sequence[tuple[str, float]], shape: Shape) -> Iterator[tuple[str, float]]:
+    """What a word with a capital, which may be a name, is still worth: half, where the lists or German know it."""
+    for language, weight in speaks:
+        if weight == 1 and (_listed(word) or language == NOUNS or shape == "first"):
+            yield language, 1.0 if _noun(word) else 0.5
+
+
+@lru_cache(maxsize=20_000)
+def _noun(word: str) -> bool:
+    """Whether a word with a capital is a noun of the German list that English does not know at all."""
+    return len(word) >= 7 and NOUNS in lexicon.markers().get(word, {}) and frequency.in_english(word) == 0
+
+
+def _listed(word: str) -> bool:
+    return word in lexicon.markers()
+
+
+GAP = 2.0
+COMMON = 3.0
+"""A word speaks for a language where it is a hundred times as common as in English, and one in a million at least."""
+
+
+@lru_cache(maxsize=100_000)
+def _speaks(word: str) -> Mapping[str, float]:
+    """What the lists say of a word, whole or by its ending, then what its frequency says."""
     markers = lexicon.markers()
     if word in markers:
         return markers[word]
-    if len(word) >= LONG and word.endswith(lexicon.endings()) and word not in lexicon.english():
+    if word in lexicon.english():
+        return {}
+    if len(word) >= LONG and word.endswith(lexicon.endings()):
         return markers["*" + max((e for e in lexicon.endings() if word.endswith(e)), key=len)]
-    return {}
+    return {one.language: 1.0 for one in frequency.commoner(word, GAP) if one.there >= COMMON and len(word) > 2}
 
 
 def _known(word: str) -> bool:
@@ -325,10 +361,23 @@ def _judge(stretch: Sequence[_Evidence], text: str) -> str | None:
 
 
 def _gives_away(piece: _Evidence, language: str, text: str) -> bool:
-    """A word of four letters or more (two, with a sign beyond ASCII), in lower case or by its ending."""
+    """A word of four letters or more (two, with a sign beyond ASCII), in lower case, by its ending, or as a listed noun
+    of German; or one that opens a sentence and is no name."""
+    if text[piece.start].isupper() and _opens(piece.word, text[piece.end : piece.end + 1]):
+        return True
     if dict(piece.speaks).get(language) != 1 or len(piece.word) < (4 if piece.word.isascii() else 2):
         return False
-    return text[piece.start].islower() or piece.word.endswith(lexicon.endings())
+    return text[piece.start].islower() or piece.word.endswith(lexicon.endings()) or _noun(piece.word)
+
+
+OPENER = {" ": 4.0, ",": 3.0}
+"""A word so much commoner than in English (Zipf), and so common there, is no mere name; a comma shows an adverb."""
+
+
+@lru_cache(maxsize=20_000)
+def _opens(word: str, follows: str) -> bool:
+    gap = OPENER.get(follows)
+    return gap is not None and word.isascii() and any(one.there >= 4 for one in frequency.commoner(word, gap))
 
 
 # ---- (3) doubt ---------------------------------------------------------------------------------------------

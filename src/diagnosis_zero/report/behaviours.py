@@ -107,7 +107,7 @@ def _steps(first: str, seen: Seen, format_: str = "percent") -> Columns:
 def _by_step(run: Run, seen: Seen) -> Table:
     rows = [
         (label, *(dynamics.share(observations, flag) for _, observations in seen))
-        for flag, label in (FLAGS | FAULTS).items()
+        for flag, label in {**FLAGS, **FAULTS}.items()
         if any(one.features.get(flag) for _, observations in seen for one in observations)
     ]
     kind = "sampled" if run.sampled else "greedy"
