@@ -118,6 +118,24 @@ def test_a_ranked_list(dz, cases, tmp_path):
     assert "five diagnoses" in double.requests[0]["messages"][0]["content"]
 
 
+def test_published_ranks_stand_beside_ours_on_the_same_patients(dz, cases, tmp_path):
+    table = tmp_path / "gpt.tsv"
+    table.write_text("packet_id\trank_of_correct\n" + "".join(f"case-{i}\t{3 * (i % 2)}\n" for i in range(10)))
+    double = Double(lambda request: full_form("1. Common cold\n2. Marfan syndrome"))
+    with serving(double) as url:
+        result = dz(
+            "evaluate", "m", "--cases", cases, "--endpoint", url, "--out", tmp_path / "a", "--top", 5,
+            "--catalogue", "none", "--ranks", table, "--json", tmp_path / "a.json",
+        )  # fmt: skip
+    first, best = read_json(tmp_path / "a.json")["beside"]
+    assert (first["top"], first["n"], first["before"], first["after"]) == (1, 10, 0.0, 0.0)
+    assert (best["top"], best["n"], best["before"], best["after"]) == (5, 10, 0.5, 0.2)
+    row = next(line for line in result.stdout.splitlines() if "best of 5" in line)
+    assert row.split()[:2] == ["m.top5", "gpt"]
+    assert "50.0" in row
+    assert "-30.0" in row
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -150,6 +168,10 @@ def test_judges_against_each_other(dz, tmp_path):
     assert figures["pairs"] == 3
     against_gpt = {one["first"]: one["n"] for one in figures["agreements"] if one["second"] == "gpt"}
     assert against_gpt == {"ontology": 2, "sequence": 2}
+    assert "The ontology judge has no catalogue" in result.stdout
+    by_default = dz("judge-audit", path).stdout
+    assert "looks names up in default" in by_default
+    assert "--catalogue FILE" in by_default
     with pytest.raises(InputError, match="no judge named 'gpd'"):
         dz("judge-audit", path, "--dear", "gpd")
 

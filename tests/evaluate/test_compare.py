@@ -121,3 +121,12 @@ def test_a_difference_in_how_they_were_asked_is_told(tmp_path):
     evaluate(Scripted(knows(0)), make_cases(10), tmp_path / "b", **settings)
     assert compare(a, tmp_path / "b").differing == ("template_sha256",)
     assert compare(a, a).differing == ()
+
+
+def test_another_catalogue_is_told(tmp_path):
+    a = evaluated(tmp_path / "a", knows(0), make_cases(10))
+    settings = {"model": "double", "step": 0, "template": "{case}", "params": GREEDY, "judge": "ontology"}
+    evaluate(Scripted(knows(0)), make_cases(10), tmp_path / "b", **settings, catalogue="default")
+    assert compare(a, tmp_path / "b").differing == ("catalogue",)
+    evaluate(Scripted(knows(0)), make_cases(10), tmp_path / "b", **settings)
+    assert compare(a, tmp_path / "b").differing == ()

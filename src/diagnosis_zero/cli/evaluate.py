@@ -16,6 +16,7 @@ from diagnosis_zero.cli.progress import progress, say
 from diagnosis_zero.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from diagnosis_zero.evaluate.compare import Comparison
     from diagnosis_zero.evaluate.endpoint import Endpoint
     from diagnosis_zero.evaluate.replies import Streaming
     from diagnosis_zero.evaluate.summary import Summary
@@ -74,6 +75,9 @@ def evaluate(
     price_in: Annotated[float, typer.Option(min=0, help="Judge's price of a million prompt tokens.")] = 0.0,
     price_out: Annotated[float, typer.Option(min=0, help="Judge's price of a million reply tokens.")] = 0.0,
     budget: Annotated[float | None, typer.Option(min=0, help="Judging stops cleanly before it costs more.")] = None,
+    ranks: Annotated[
+        list[Path] | None, typer.Option(help="Another system's ranks on the same patients (label 2 or 1); repeat.")
+    ] = None,
     subgroups: Annotated[bool, typer.Option("--subgroups", help="Accuracy by kind of patient too.")] = False,
     unreliable: Annotated[Path | None, typer.Option(help="Ids of cases with a doubtful diagnosis, one a line.")] = None,
     json_out: Json = None,
@@ -136,12 +140,14 @@ def evaluate(
                     n=samples,
                     top=top,
                     judge=named_judge,
+                    catalogue=judging.catalogue,
                     think_opened=think_opened or opened,
                     progress=report,
                 )
             summaries.append(summary)
             folders.append(folder)
-    _print(summaries, folders, judging.bill, json_out)
+    beside = _beside(ranks or (), folders[-1], top)
+    _print(summaries, folders, judging.bill, beside, json_out)
     for folder in folders if subgroups else ():
         _print_subgroups(folder, chosen, _training(cases), hypernyms, unreliable)
 
@@ -165,7 +171,7 @@ def compare(
     found = comparing.compare(first, second, cluster=grouping, top=top, broader=broader, leaking=not headline)
     typer.echo(found.sentence)
     if found.differing:
-        typer.echo(f"They were asked differently: {', '.join(found.differing)}.")
+        typer.echo(f"They were not asked or judged alike: {', '.join(found.differing)}.")
     if found.dropped:
         typer.echo(f"{found.dropped} cases were left out: in one evaluation only, unscored, or failed.")
     if json_out:
@@ -183,6 +189,7 @@ def judge_audit(
 ) -> None:
     """Set judges against each other, ours among them: agreement, kappa, and accuracy calibrated to the dear judge."""
     from diagnosis_zero import records
+    from diagnosis_zero.cli.judging import catalogue_note
     from diagnosis_zero.evaluate import judge_audit as audit
     from diagnosis_zero.evaluate import tables
     from diagnosis_zero.evaluate.calibrate import calibrate
@@ -195,9 +202,10 @@ def judge_audit(
     trusted = dear or given[0]
     if trusted not in given:
         raise InputError(f"no judge named {trusted!r}", where=pairs, mend=nearest(trusted, given))
+    source = None if catalogue == "none" else catalogue
     for name in ("ontology", "sequence"):
         if name not in given:
-            rows = audit.with_judge(rows, name, by_name(name, None if catalogue == "none" else catalogue))
+            rows = audit.with_judge(rows, name, by_name(name, source))
     agreements = audit.agreements(rows, broader=broader)
     with_trusted = [{one.first, one.second} for one in agreements if trusted in (one.first, one.second)]
     cheap = [name for names in with_trusted for name in names - {trusted}]
@@ -206,9 +214,12 @@ def judge_audit(
     typer.echo()
     typer.echo(tables.calibration_table(calibrations))
     typer.echo(f"Calibrated holds as far as the answers that {trusted} judged are like the others.")
+    if "ontology" not in given:
+        typer.echo(catalogue_note(source))
     if json_out:
         figures = {
             "pairs": len(rows),
+            "catalogue": catalogue,
             "agreements": [records.as_dict(one) for one in agreements],
             "calibrations": [records.as_dict(one) for one in calibrations],
         }
@@ -311,12 +322,29 @@ def _suffix(top: int, samples: int) -> str:
     return (f".top{top}" if top > 1 else "") + (".sampled" if samples > 1 else "")
 
 
-def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, json_out: Path | None) -> None:
+def _beside(ranks: Sequence[Path], folder: Path, top: int) -> list[tuple[int, Comparison]]:
+    """The evaluation against each table of ranks on the patients that both have, by the first and the best of five."""
+    from diagnosis_zero.evaluate.compare import compare as compare_folders
+
+    return [
+        (best, compare_folders(path, folder, top=best, broader=True))
+        for path in ranks
+        for best in ((1, 5) if top == 5 else (1,))
+    ]
+
+
+def _print(
+    summaries: Sequence[Summary],
+    folders: Sequence[Path],
+    bill: Any,
+    beside: Sequence[tuple[int, Comparison]],
+    json_out: Path | None,
+) -> None:
     from diagnosis_zero import records
     from diagnosis_zero.evaluate.compare import compare as compare_folders
     from diagnosis_zero.evaluate.protocol import table
     from diagnosis_zero.evaluate.stats import holm
-    from diagnosis_zero.evaluate.tables import bounds_line, steps_table
+    from diagnosis_zero.evaluate.tables import beside_table, bounds_line, steps_table
 
     against = [compare_folders(folders[0], folder) for folder in folders[1:]]
     adjusted = [None, *holm([found.p for found in against])]
@@ -325,6 +353,8 @@ def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, jso
         typer.echo(line)
     if any("top5" in summary.grades for summary in summaries):
         typer.echo(table([(f"{summary.model} step {summary.step}", summary.grades) for summary in summaries]))
+    if beside:
+        typer.echo(beside_table(beside))
     if len(against) == 1:
         typer.echo(against[0].sentence)
     if bill.calls or bill.cached:
@@ -336,7 +366,8 @@ def _print(summaries: Sequence[Summary], folders: Sequence[Path], bill: Any, jso
     if json_out:
         figures = [records.as_dict(summary) for summary in summaries]
         pairs = [records.as_dict(found) | {"p_holm": p} for found, p in zip(against, adjusted[1:], strict=True)]
-        records.write_json(json_out, {"evaluations": figures, "against_first": pairs})
+        others = [{"top": best} | records.as_dict(found) for best, found in beside]
+        records.write_json(json_out, {"evaluations": figures, "against_first": pairs, "beside": others})
 
 
 def _print_subgroups(

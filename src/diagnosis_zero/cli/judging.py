@@ -37,6 +37,23 @@ class Judging:
     bill: Bill = field(default_factory=Bill)
 
 
+def catalogue_note(source: Path | str | None) -> str:
+    """What the ontology judge looks names up in, and how to give it more, in a line or two."""
+    if source is None:
+        return "The ontology judge has no catalogue: it knows the accepted names alone. --catalogue FILE gives it one."
+    from diagnosis_zero.nomenclature.catalogue import Catalogue, default_catalogue
+
+    opened = default_catalogue() if source == "default" else Catalogue.open(source)
+    meta = opened.meta()
+    said = f"The ontology judge looks names up in {source}: {meta['diseases']:,} diseases, {meta['names']:,} names"
+    if source != "default":
+        return f"{said}."
+    return (
+        f"{said} ({meta['sources'][0]}), few of them synonyms. For more, build one from Orphanet, Disease Ontology and "
+        "Mondo by `dz catalogue build`, and give it by --catalogue FILE."
+    )
+
+
 @contextmanager
 def open_judge(
     judging: Judging, say: Callable[[str], None], progress: Callable[[int, int], None]

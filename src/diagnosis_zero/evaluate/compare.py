@@ -21,7 +21,7 @@ class Comparison:
 
     ``difference`` is after minus before with its 95 % interval; ``detectable`` is the difference that as many cases
     show four times in five. ``dropped`` cases lack a verdict on one side or stand in one evaluation only.
-    ``differing`` names settings (sampling, prompt) that are not alike on both sides.
+    ``differing`` names settings (sampling, prompt, catalogue) that are not alike on both sides.
     """
 
     before_name: str

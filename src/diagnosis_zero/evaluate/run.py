@@ -3,7 +3,8 @@
 An evaluation is a folder; each file in it can be made again from the one before:
 ``evaluation.json`` (the settings), ``answers.jsonl``, ``verdicts.jsonl`` (on the first diagnosis of each
 answer), ``ranked.jsonl`` (on all five, when a list was asked for), ``summary.json``. The cases stand beside
-the folder. When another judge is asked later, the verdicts of the one before stay as ``verdicts.JUDGE.jsonl``.
+the folder; ``judge.json`` says who judged. When another judge is asked later, the verdicts of the one before stay as
+``verdicts.JUDGE.jsonl``.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def evaluate(
         n: answers to each case. With temperature 0 more than one is refused: they would be alike.
         top: 1, or 5 for a template that asks for a ranked list.
         judge: "ontology", "sequence", or a judge of one's own with its name.
-        catalogue: for the ontology: a file, "default", or None for the words of the names alone.
+        catalogue: for the ontology: a file, "default", or None for the words of the names alone. With a judge of
+            one's own it is only noted.
 
     Raises:
         InputError: ``out`` was begun with other settings, or the settings cannot go together.
@@ -88,6 +90,7 @@ def judge_folder(
     verdicts = judge_answers(judging, label, items)
     _keep_other_judge(out, {found[0].judge for found in verdicts})
     records.write_jsonl(out / "verdicts.jsonl", (found[0] for found in verdicts))
+    records.write_json(out / "judge.json", {"judge": label, "catalogue": _identity(label, catalogue)})
     if top > 1:
         lists = (
             Ranked(item.answer.case_id, item.answer.sample, item.answer.step, label, item.names, labels)
@@ -106,6 +109,14 @@ def _keep_other_judge(out: Path, judges: set[str]) -> None:
     before = next(records.read_jsonl(path, Verdict), None) if path.is_file() else None
     if before and before.judge not in judges:
         path.replace(out / f"verdicts.{slug(before.judge)}.jsonl")
+
+
+def _identity(label: str, catalogue: Path | str | None) -> str | None:
+    """What tells two catalogues apart; None for judges that look nothing up."""
+    if not label.startswith("ontology"):
+        return None
+    path = Path(catalogue or "none")
+    return f"sha256:{records.sha256(path)}" if path.is_file() else path.name
 
 
 def keep_cases(path: Path, cases: Sequence[Case]) -> None:

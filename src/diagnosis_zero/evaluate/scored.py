@@ -27,7 +27,7 @@ RANKS = "ranks"
 class Scored:
     """``shares`` of right samples by case, fully scored cases alone; the rest is of every case that was asked.
 
-    ``settings`` are those that ought to be alike on both sides: sampling, prompt, form.
+    ``settings`` are those that ought to be alike on both sides: sampling, prompt, form, catalogue.
     """
 
     name: str
@@ -128,9 +128,9 @@ def _labels(folder: Path, top: int) -> tuple[str, dict[str, list[int | None]]]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / "evaluation.json"
-    kept = read_json(path) if path.is_file() else {}
-    return {name: kept[name] for name in ("params", "template_sha256", "think_opened") if name in kept}
+    wanted = {"evaluation.json": ("params", "template_sha256", "think_opened"), "judge.json": ("catalogue",)}
+    kept = {name: read_json(folder / name) for name in wanted if (folder / name).is_file()}
+    return {key: kept[name][key] for name in kept for key in wanted[name] if key in kept[name]}
 
 
 def _column(columns: list[str], names: tuple[str, ...], otherwise: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from diagnosis_zero.evaluate.bounds import learnt
 from diagnosis_zero.evaluate.calibrate import Calibration
+from diagnosis_zero.evaluate.compare import Comparison
 from diagnosis_zero.evaluate.judge_audit import Agreement
 from diagnosis_zero.evaluate.stats import Estimate
 from diagnosis_zero.evaluate.subgroups import Subgroup
@@ -66,6 +67,25 @@ def bounds_line(summary: Summary) -> str:
         else f"; {summary.model} step {summary.step} is {100 * share:.0f} % of the way to the oracle"
     )
     return f"on these cases: {shown}{known}"
+
+
+def beside_table(found: Sequence[tuple[int, Comparison]]) -> str:
+    """Another system's ranks (before) and ours (after) on the same patients: (best of how many, comparison) a row."""
+    head = ["ours", "theirs", "right (label 2 or 1)", "patients", "theirs %", "ours %", "difference", "p"]
+    rows = [
+        [
+            one.after_name,
+            one.before_name,
+            "first" if best == 1 else f"best of {best}",
+            str(one.n),
+            f"{100 * one.before:.1f}",
+            f"{100 * one.after:.1f}",
+            f"{100 * one.difference:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})",
+            f"{one.p:.2g}",
+        ]
+        for best, one in found
+    ]
+    return aligned([head, *rows])
 
 
 def subgroup_table(found: Sequence[Subgroup]) -> str:
