@@ -113,6 +113,8 @@ class Rollout(_Section):
     """Completions of each prompt."""
     max_tokens: Count = 1024
     temperature: Positive = 1.0
+    resample: Annotated[int, Field(ge=0)] = 0
+    """Rounds in which groups that teach nothing are drawn again on other prompts (dynamic sampling); 0: they stay."""
 
 
 class Train(_Section):
@@ -226,6 +228,8 @@ class Recipe(_Section):
     checkpoint: Checkpoint = Checkpoint()
     guard: Guard = Guard()
     run: Run
+    verl: dict[str, Any] = {}
+    """Options of verl by their own names, for ``--engine verl``: passed through, and judged by verl itself."""
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

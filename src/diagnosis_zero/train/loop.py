@@ -13,7 +13,7 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,16 +31,19 @@ from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.metrics import MetricsLog, best_step, series
 from diagnosis_zero.train.optimizer import MasterAdamW
+from diagnosis_zero.train.resample import replace_silent
 from diagnosis_zero.train.rollout import cases_of_step, rollout
 from diagnosis_zero.train.step import UpdateSettings, update
 from diagnosis_zero.train.view import View
-from diagnosis_zero.types import Case, RewardFn, SamplingParams
+from diagnosis_zero.types import Case, Group, RewardFn, SamplingParams
 
 STEP_SEEDS = 1_000_003
 """Sampling seeds of different runs' steps do not meet: seed = run.seed * STEP_SEEDS + step."""
 
 ORDER_SEEDS = 7_919
 """After a rewind the cases come in another order: that of a seed so much higher."""
+SPARE_SEEDS = 104_729
+"""Cases that take the place of silent groups come from a stream of their own, so that the order of the others stays."""
 REWINDS = "rewinds"
 """Folder of the run that keeps what each rewind took back; their number is the number of rewinds so far."""
 
@@ -83,7 +86,7 @@ def train(
     """
     view = view or View()
     folder = recipe.run.folder
-    _open_folder(recipe, folder, resume, force)
+    open_folder(recipe, folder, resume, force)
     cases = start.splits(recipe, folder)
     view.say(f"cases: {len(cases.train)} to train, {len(cases.val)} to validate, {len(cases.test)} to test")
     latest = checkpoint.latest(folder, view.say) if resume else None
@@ -141,15 +144,27 @@ def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> None:
     seed = recipe.run.seed + rewinds * ORDER_SEEDS
     cases = cases_of_step(run.splits.train, step, recipe.rollout.prompts, seed)
     began = time.perf_counter()
-    groups = rollout(run.policy, cases, run.template, run.reward, recipe.rollout.group, _sampling(recipe, step))
+
+    def draw(cases: Sequence[Case]) -> list[Group]:
+        return rollout(run.policy, cases, run.template, run.reward, recipe.rollout.group, _sampling(recipe, step))
+
+    def spare(number: int) -> list[Case]:
+        turn = (step - 1) * recipe.rollout.resample + number
+        return cases_of_step(run.splits.train, turn, recipe.rollout.prompts, seed + SPARE_SEEDS)
+
+    first = draw(cases)
+    groups, unused = replace_silent(first, settings.credit, recipe.rollout.resample, draw, spare)
     written = time.perf_counter()
     lr = learning_rate(step, recipe.train.lr, recipe.train.warmup) * recipe.guard.lr_factor**rewinds
     updated = update(run.policy.model, run.optimizer, groups, lr, settings, run.reference)
     ended = time.perf_counter()
     path = run.folder / "rollouts" / f"step-{step:06d}.parquet"
-    observe.write_rollouts(path, step, groups, updated.advantages_BG, run.think_opened)
+    silence = [[0.0] * len(group.completions) for group in unused]
+    observe.write_rollouts(path, step, [*groups, *unused], [*updated.advantages_BG, *silence], run.think_opened)
     times = {"time/rollout": written - began, "time/update": ended - written, "time/step": ended - began}
-    metrics = {**observe.rollout_metrics(groups, run.think_opened), **updated.metrics, "policy/lr": lr, **times}
+    drawn = observe.resampling_metrics(groups, unused) if recipe.rollout.resample else {}
+    seen = {**observe.rollout_metrics(first, run.think_opened), **drawn}
+    metrics = {**seen, **updated.metrics, "policy/lr": lr, **times}
     run.log.write(step, "train", metrics)
     if updated.metrics["policy/skipped"]:
         run.log.event(step, "not_finite", "the gradient was not finite: weights left as they were")
@@ -222,7 +237,8 @@ def _save(run: _Run, step: int) -> None:
 # --- opening a run
 
 
-def _open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None:
+def open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None:
+    """Make the folder of a run that starts; for one that goes on, check that it is the same experiment."""
     written = folder / "config.toml"
     if resume:
         if not written.is_file():

@@ -29,6 +29,15 @@ def rollout_metrics(groups: Sequence[Group], think_opened: bool) -> dict[str, fl
     }
 
 
+def resampling_metrics(groups: Sequence[Group], unused: Sequence[Group]) -> dict[str, float]:
+    """What dynamic sampling cost, and what it left silent, where it is on. ``groups``: those learnt from."""
+    return {
+        "groups/drawn": len(groups) + len(unused),
+        "groups/still_silent": zero_variance_share(groups),
+        "tokens/generated": sum(len(c.token_ids) for group in (*groups, *unused) for c in group.completions),
+    }
+
+
 def _form(groups: Sequence[Group], think_opened: bool) -> dict[str, float]:
     completions = [completion for group in groups for completion in group.completions]
     parsed = [parsed_completion(completion, think_opened) for completion in completions]
