@@ -25,8 +25,8 @@ def completion(name: str, opened: bool, thought: str = THOUGHT) -> str:
 
 def as_generated(policy: Policy, text: str) -> str:
     """The text as it would come back from the engine, had the model written its tokens."""
-    ids = [*policy.tokenizer(text, add_special_tokens=False)["input_ids"], policy.tokenizer.eos_token_id]
-    return str(policy.tokenizer.decode(ids, skip_special_tokens=True))
+    ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return str(policy.tokenizer.decode([*ids, *sorted(policy.stop_ids())[:1]], skip_special_tokens=True))
 
 
 def examine_template(policy: Policy, template: str, case: Case, opened: bool) -> Iterator[Note]:
@@ -67,6 +67,10 @@ def _opening(policy: Policy, chat: Chat, opened: bool) -> Iterator[Note]:
 
 def _end_of_turn(policy: Policy) -> Iterator[Note]:
     """Does what ends the assistant's turn in the template end a completion?"""
+    if not policy.stop_ids():
+        mend = "Name the token that ends a turn: eos_token_id in generation_config.json."
+        yield error("template.stop", "neither tokenizer nor generation config has an end of sequence", mend)
+        return
     end = _written_after_answer(policy)
     if not end:
         return
@@ -75,7 +79,7 @@ def _end_of_turn(policy: Policy) -> Iterator[Note]:
         yield ok("template.stop", f"a turn ends in {end!r}, which ends a completion")
         return
     stops = [policy.tokenizer.decode([i]) for i in sorted(policy.stop_ids())]
-    what = f"the template ends a turn in {end!r}, but a completion ends only at {', '.join(map(repr, stops)) or 'none'}"
+    what = f"the template ends a turn in {end!r}, but a completion ends only at {', '.join(map(repr, stops))}"
     mend = f"Add the id of {end!r} ({ids[0]}) to eos_token_id in generation_config.json; else nothing is ever finished."
     yield error("template.stop", what, mend)
 

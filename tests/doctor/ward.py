@@ -1,0 +1,126 @@
+"""A healthy recipe on a toy model, and ways to make it ill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diagnosis_zero import config
+from diagnosis_zero.cases.prepare import prepare
+from diagnosis_zero.config import Recipe
+from diagnosis_zero.doctor.examine import examine
+from diagnosis_zero.doctor.notes import Note
+from diagnosis_zero.engine import tiny
+from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.prompts import SHORT, fill
+from diagnosis_zero.train.warmstart import warm_start
+from diagnosis_zero.types import Case
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+from small_runs import toy_cases, toy_examples
+
+RECIPE = """
+[model]
+id = "{folder}/model"
+dtype = "float32"
+[data]
+folder = "{folder}/data"
+max_prompt_tokens = 64
+[prompt]
+template = "short"
+[reward]
+method = "sequence"
+[rollout]
+prompts = 4
+group = 8
+max_tokens = 450
+[train]
+steps = 20
+lr = 1e-6
+kl_coefficient = 0.01
+micro_batch_tokens = 2048
+[eval]
+every = 4
+[checkpoint]
+every = 4
+[run]
+name = "toy"
+dir = "{folder}/runs"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ward:
+    """A folder that holds ``model``, ``data`` and the healthy ``recipe.toml``."""
+
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "recipe.toml"
+
+    def recipe(self, *overrides: str) -> Recipe:
+        return config.load(self.path, overrides)
+
+    def notes(self, *overrides: str) -> list[Note]:
+        return list(examine(self.path, overrides))
+
+    def model_like(self, folder: Path) -> Path:
+        """A copy of the model, to be made ill."""
+        shutil.copytree(self.folder / "model", folder)
+        return folder
+
+    def data(self, folder: Path, cases: Sequence[Case]) -> str:
+        """Another data folder, as an override."""
+        prepare(iter(cases), folder, split="random", seed=0, template=SHORT)
+        return f'data.folder="{folder}"'
+
+
+def policy(batches: int) -> Policy:
+    """The toy model, taught the form for so many batches (0: random weights)."""
+    texts = [fill(SHORT, case.text) for case in toy_cases()] + [target for _, target in toy_examples()]
+    built = tiny.build(texts, seed=0, vocabulary=400, hidden=32, layers=2, heads=2, window=1024)
+    if batches:
+        warm_start(
+            built,
+            toy_examples(),
+            batches=batches,
+            batch_size=16,
+            lr=1e-2,
+            seed=0,
+            token_budget=2048,
+            on_batch=lambda batch, loss: None,
+        )
+    return built
+
+
+def save(built: Policy, folder: Path) -> Path:
+    built.model.save_pretrained(folder)
+    built.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def open_ward(folder: Path) -> Ward:
+    ward = Ward(folder)
+    save(policy(60), folder / "model")
+    ward.data(folder / "data", toy_cases(800))
+    ward.path.write_text(RECIPE.format(folder=folder), encoding="utf-8")
+    return ward
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**found, **changes}), encoding="utf-8")
+
+
+def of(notes: Sequence[Note], check: str, level: str | None = None) -> list[Note]:
+    """The notes of a check, of one level where it is given."""
+    return [note for note in notes if note.check == check and level in (None, note.level)]
+
+
+def complaints(notes: Sequence[Note]) -> list[Note]:
+    return [note for note in notes if note.level != "ok"]
