@@ -1,6 +1,6 @@
 """How long `dz prepare` takes for 50,000 cases of RareArena's shape, and its peak memory.
 
-    python -m benchmarks.prepare [--cases 50000] [--split disease] [--model HF_ID] [--json OUT]
+    python -m benchmarks.prepare [--cases 50000] [--split disease] [--model HF_ID|smollm2] [--json OUT]
 
 The texts are definitions of HPO terms, drawn at random up to RareArena's length (about 2,000 characters a case);
 4,000 diseases, two cases an article, 1 % with the answer in the text.
@@ -24,6 +24,7 @@ from typing import Any
 from diagnosis_zero.cases import rarearena
 from diagnosis_zero.cases.length import token_counter
 from diagnosis_zero.cases.prepare import prepare
+from diagnosis_zero.engine.model import smollm2
 
 DISEASES = 4000
 MEAN_SENTENCES = 14
@@ -64,7 +65,7 @@ def measure(cases: int, split: str, model: str) -> dict[str, Any]:
         with file.open("w", encoding="utf-8") as handle:
             handle.writelines(json.dumps(row) + "\n" for row in rows(cases))
         start, busy = time.perf_counter(), time.process_time()
-        counter = token_counter(model) if model else None
+        counter = token_counter(str(smollm2()) if model == "smollm2" else model) if model else None
         limit = 1024 if model else None
         manifest = prepare(
             rarearena.read(file), Path(folder) / "out", split=split, count_tokens=counter, max_prompt_tokens=limit
