@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnosis_zero.nomenclature.answer import head_and_rest, is_abbreviation, strip_lead_in, unbracket, views
+from diagnosis_zero.nomenclature.answer import (
+    heads_and_rests,
+    is_abbreviation,
+    strip_lead_in,
+    takes_back,
+    unbracket,
+    views,
+)
 from diagnosis_zero.nomenclature.match import match
 
 ACCEPTED = [
@@ -65,13 +72,30 @@ def test_abbreviations() -> None:
     assert not any(map(is_abbreviation, ("Gout", "cystic fibrosis", "A", "")))
 
 
-def test_a_description_behind_a_name() -> None:
-    assert head_and_rest("Gout with tophi") == ("Gout", "tophi")
-    assert head_and_rest("Gout due to a HPRT1 mutation") == ("Gout", "a HPRT1 mutation")
-    assert head_and_rest("Gout, type 2") is None  # which kind it is
-    assert head_and_rest("Gout, ruled out") is None
-    assert head_and_rest("Gout and myocarditis") is None  # a second diagnosis
-    assert head_and_rest("Gout") is None
+@pytest.mark.parametrize(
+    ("text", "cuts"),
+    [
+        ("Gout with tophi", [("Gout", "tophi")]),
+        ("Gout due to a HPRT1 mutation", [("Gout", "a HPRT1 mutation")]),
+        ("Gout (MSU) of the left toe", [("Gout (MSU)", "left toe")]),  # a side is no kind, an abbreviation might be one
+        ("Gout of the C4-5 facet joint", [("Gout", "C4-5 facet joint")]),
+        ("Gout of the type 2", []),  # which kind it is
+        ("Gout, type 2", []),
+        ("Gout, ruled out", []),
+        ("Gout and myocarditis", []),  # a second diagnosis
+        ("Gout", []),
+    ],
+)
+def test_a_description_behind_a_name(text: str, cuts: list[tuple[str, str]]) -> None:
+    assert [cut for cut in heads_and_rests(text) if cut in cuts] == cuts
+    assert bool(cuts) or not list(heads_and_rests(text))
+
+
+def test_without_behind_a_name_describes_and_before_it_denies() -> None:
+    assert not takes_back("Renal abscess without rupture", "Abscess of the kidney")
+    assert takes_back("No renal abscess", "Abscess of the kidney")
+    assert takes_back("Without renal abscess", "Abscess of the kidney")
+    assert takes_back("Renal abscess without rupture, excluded", "Abscess of the kidney")
 
 
 @given(st.text(max_size=400))

@@ -103,9 +103,9 @@ def test_an_index_gives_back_what_was_packed() -> None:
     assert index.meaning("gout").entries == {1}
     assert index.meaning("jd").entries == {1, 2}
     assert not index.meaning("go")
-    assert index.begins("go")
-    assert not index.begins("gp")
-    assert not Index(pack({}, [first])).begins("")
+    assert list(index.beginning("go")) == ["gout"]
+    assert not list(index.beginning("gp"))
+    assert not list(Index(pack({}, [first])).beginning(""))
 
 
 def test_names_are_kept_as_they_were_taken_apart(catalogue: Catalogue) -> None:

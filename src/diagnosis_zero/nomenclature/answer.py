@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from diagnosis_zero.nomenclature import guards, vocabulary
@@ -69,7 +70,7 @@ def takes_back(text: str, reference: str) -> bool:
     """Whether a text denies what it names, or names one thing "or" another, in words the reference does not hold.
     Behind the name ("with no metastasis", "with ulcers or erosions") only plain denials count."""
     lower = text.lower()
-    end = min((at for phrase in _DESCRIBES if (at := lower.find(phrase)) > 3), default=len(lower))
+    end = min((at for phrase in (*_DESCRIBES, " without ") if (at := lower.find(phrase)) > 3), default=len(lower))
     said = _DENIES.intersection(_WORD.findall(lower)) | _TAKES_BACK.intersection(_WORD.findall(lower[:end]))
     return bool(said.difference(_WORD.findall(reference.lower())))
 
@@ -99,30 +100,38 @@ _DESCRIBES = (
     " with ", " presenting ", " complicated by ", " manifesting ", " involving ", " affecting ", " and ", " of the ",
     " due to ", " caused by ", " secondary to ", " (", " [", " in the ", ", ",
 )  # fmt: skip
+MAX_CUTS = 4
+_PLACES = frozenset({" of the ", " in the ", " involving ", " affecting "})
 _ADDS = frozenset({" and ", ", "})
 """What may add a second diagnosis rather than describe the first."""
 _MUTATION = frozenset(("mutation", "mutations", "variant", "variants", "gene", "pathogenic", "heterozygous"))
 _KINDS = frozenset(("number", "letter", "locus", "inheritance", "onset", "copy number", "negation"))
 
 
-def head_and_rest(text: str) -> tuple[str, str] | None:
+def heads_and_rests(text: str) -> Iterator[tuple[str, str]]:
     """A name and the description behind it ("... with aortic dilatation", "... due to a FBN1 mutation"), cut at
-    the earliest place; None where the description says which kind of the disease it is, or takes it back."""
+    every place where one may begin, the earliest first; not where the description takes the name back or says which
+    kind of the disease it is."""
     start = strip_lead_in(text[:MAX_CHARS])
     lower = start.lower()
-    cuts = [(at, phrase) for phrase in _DESCRIBES if (at := lower.find(phrase)) > 3]
-    if not cuts:
-        return None
-    at, phrase = min(cuts)
-    head, rest = start[:at], start[at + len(phrase) :].strip(" .)]")
-    if _TAKES_BACK.intersection(_WORD.findall(rest.lower())):
-        return None
-    if phrase in _ADDS and any(map(names_disease, _WORD.findall(rest.lower()))):
-        return None
-    of_a_gene = bool(_MUTATION.intersection(_WORD.findall(rest.lower())))
-    if not of_a_gene and _KINDS.intersection(guards.axis(word) for word in analyse(rest).words):
-        return None
-    return head, rest
+    cuts = sorted((at, phrase) for phrase in _DESCRIBES if (at := lower.find(phrase)) > 3)
+    for at, phrase in cuts[:MAX_CUTS]:
+        rest = start[at + len(phrase) :].strip(" .)]")
+        words = _WORD.findall(rest.lower())
+        if _TAKES_BACK.intersection(words) or (phrase in _ADDS and any(map(names_disease, words))):
+            continue
+        if not _says_which(rest, words, phrase):
+            yield start[:at], rest
+
+
+def _says_which(rest: str, words: Sequence[str], phrase: str) -> bool:
+    """Whether a description says which kind of a disease it is. A gene's name does not, nor do the numbers of a place
+    ("of the right C4-5 nerve roots")."""
+    if _MUTATION.intersection(words):
+        return False
+    place = phrase in _PLACES and vocabulary.DESIGNATED.isdisjoint({*words} - {"nerve"})
+    kinds = _KINDS - {"number", "letter", "locus"} if place else _KINDS
+    return bool(kinds.intersection(guards.axis(word) for word in analyse(rest).words))
 
 
 def names_disease(word: str) -> bool:

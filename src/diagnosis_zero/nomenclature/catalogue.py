@@ -86,7 +86,13 @@ class Catalogue:
     def begins(self, text: str) -> bool:
         """Whether a name begins with ``text``, by its letters and digits ("Ehlers-Danlos syndrome" begins many)."""
         key = literal_key(text)
-        return bool(key) and self._index.begins(key)
+        return bool(key) and any(self._index.beginning(key))
+
+    def beginning(self, text: str) -> frozenset[int]:
+        """The entries of which a name begins with ``text``, by its letters and digits."""
+        key = literal_key(text)
+        found = map(self._index.meaning, self._index.beginning(key)) if key else ()
+        return frozenset[int]().union(*(meaning.entries for meaning in found))
 
     def principal(self, name: str) -> frozenset[int]:
         """What the first authority that uses the name means by it, and what the others mean that may be the same

@@ -111,16 +111,16 @@ def _pair_phrases(left: list[str], right: list[str], lexicon: Lexicon) -> None:
 def _equivalent_runs(left: Sequence[str], right: Sequence[str], lexicon: Lexicon) -> tuple[slice, slice] | None:
     """The first runs that name one thing; the left one, then the right one, as long as can be."""
     offered: dict[Phrase, slice] = {}
-    for there in _runs(right, lexicon):
+    for there in runs(right, lexicon):
         offered.setdefault(tuple(sorted(right[there])), there)
-    for here in _runs(left, lexicon) if offered else ():
+    for here in runs(left, lexicon) if offered else ():
         partners = lexicon.partners(tuple(sorted(left[here])))
         if partners and (met := next((phrase for phrase in offered if phrase in partners), None)):
             return here, offered[met]
     return None
 
 
-def _runs(words: Sequence[str], lexicon: Lexicon) -> list[slice]:
+def runs(words: Sequence[str], lexicon: Lexicon) -> list[slice]:
     """Every run of at most ``MAX_PHRASE`` words that phrases are made of, the longest first."""
     told = [lexicon.in_phrases(word) for word in words]
     if True not in told:
@@ -162,7 +162,7 @@ def _spelled_out(letters: str, words: Sequence[str], name: Name, numbered: bool)
         return ()
     inside = len(letters) > 3 or (len(letters) == 3 and (numbered or not alone))
     endings = ["", *(noun[0] for noun in sorted(vocabulary.CLASS_NOUNS))] if alone else [""]
-    for run in sorted(_all_runs(words), key=lambda run: run.start - run.stop):
+    for run in sorted(_every_run(words), key=lambda run: run.start - run.stop):
         if words[run.start][0] != letters[0]:
             continue
         phrase = tuple(words[run])
@@ -178,7 +178,7 @@ def _spelled_out(letters: str, words: Sequence[str], name: Name, numbered: bool)
     return ()
 
 
-def _all_runs(words: Sequence[str]) -> list[slice]:
+def _every_run(words: Sequence[str]) -> list[slice]:
     ends = range(len(words))
     return [slice(a, b + 1) for a in ends for b in ends[a : a + acronym.MAX_LETTERS]]
 

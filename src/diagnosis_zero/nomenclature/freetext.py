@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diagnosis_zero.nomenclature import guards, vocabulary
-from diagnosis_zero.nomenclature.answer import strip_lead_in, takes_back
+from diagnosis_zero.nomenclature.answer import names_disease, strip_lead_in, takes_back
+from diagnosis_zero.nomenclature.compare import runs
 from diagnosis_zero.nomenclature.lexicon import Lexicon
 from diagnosis_zero.nomenclature.normalise import MAX_CHARS, analyse, plain
 from diagnosis_zero.nomenclature.spelling import root, same_word
@@ -40,6 +41,11 @@ _SETTLING = frozenset(("number", "letter", "locus", "inheritance", "copy number"
 _RELATION = re.compile(r"\b(?:secondary|due|related) to\b", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[(\[]([A-Za-z0-9-]{2,12})[)\]]")
 _LETTERS = re.compile(r"[a-z0-9]+")
+_QUANTITY = re.compile(r"\d{1,6}(?:\.\d{1,6})? ?%|#\d{1,6}")
+_NUMBERED_CASE = re.compile(r"\b(?:case|patient) ?#?([12])\b", re.IGNORECASE)
+_TOGETHER = re.compile(r"\bco-?infections?\b(?: (?:of|with|by|due to))?|\bsynchronous\b|\bconcurrent\b", re.IGNORECASE)
+_BESIDE = re.compile(r", and | and | & |, ")
+_TIED = re.compile(r"\b(?:with|due to|secondary to|caused by|complicated by|associated with|in|of a)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,8 @@ def same_content(prediction: str, reference: str, lexicon: Lexicon) -> tuple[boo
     left, right = _words(answer), _words(truth)
     shared = _share(answer, truth, left, right, lexicon)
     chance = 1 / (1 + math.exp(-logit(shared)))
-    refusal = _contradiction(left, right) or ("taken back" if takes_back(answer, truth) else "")
+    refusal = _contradiction(left, right) or _other_count(answer, truth, left, lexicon)
+    refusal = refusal or ("taken back" if takes_back(answer, truth) else "")
     if not shared.count or refusal:
         return False, 0.4 * chance, f"free text: {refusal or 'nothing shared'}"
     if shared.count == 1 and len(right) > 1 and len(left) == 1:
@@ -84,13 +91,14 @@ def same_content(prediction: str, reference: str, lexicon: Lexicon) -> tuple[boo
 
 
 def _words(text: str) -> list[str]:
-    words = analyse(_RELATION.sub("of", text)).words
+    words = analyse(_RELATION.sub("of", _QUANTITY.sub(" ", text))).words
     return list(dict.fromkeys(word for word in words if word not in vocabulary.CLASS_NOUNS))[:MAX_WORDS]
 
 
 def _share(answer: str, truth: str, left: Sequence[str], right: Sequence[str], lexicon: Lexicon) -> Shared:
-    met_right = [word for word in right if any(_alike(word, other, lexicon) for other in left)]
-    met_left = [word for word in left if any(_alike(word, other, lexicon) for other in right)]
+    exchanged = _exchanged(left, right, lexicon)
+    met_right = [word for word in right if word in exchanged or any(_alike(word, other, lexicon) for other in left)]
+    met_left = [word for word in left if word in exchanged or any(_alike(word, other, lexicon) for other in right)]
     pieces_left, pieces_right = _pieces(answer), _pieces(truth)
     given_left, given_right = _abbreviations(answer), _abbreviations(truth)
     return Shared(
@@ -101,6 +109,38 @@ def _share(answer: str, truth: str, left: Sequence[str], right: Sequence[str], l
         log_reference=math.log1p(len(right)),
         abbreviations_differ=bool(given_left and given_right and not given_left & given_right),
     )
+
+
+def _exchanged(left: Sequence[str], right: Sequence[str], lexicon: Lexicon) -> frozenset[str]:
+    """The words of phrases that name one thing and stand on either side ("hydatidiform mole", "molar pregnancy")."""
+    offered = {tuple(sorted(right[there])) for there in runs(right, lexicon)}
+    found: set[str] = set()
+    for here in runs(left, lexicon) if offered else ():
+        phrase = tuple(sorted(left[here]))
+        for partner in lexicon.partners(phrase) & offered:
+            found.update(phrase, partner)
+    return frozenset(found)
+
+
+def _other_count(answer: str, truth: str, left: Sequence[str], lexicon: Lexicon) -> str:
+    """The reason to refuse an answer that numbers several patients, or names no more than half of the diseases that
+    the reference names side by side."""
+    if len(set(_NUMBERED_CASE.findall(answer))) > len(set(_NUMBERED_CASE.findall(truth))):
+        return "several patients"
+    beside = _side_by_side(truth)
+    named = [any(_alike(word, other, lexicon) for word in heads for other in left) for heads in beside]
+    return "one disease of several" if beside and sum(named) <= len(named) / 2 else ""
+
+
+def _side_by_side(truth: str) -> list[list[str]]:
+    """The head words of each of several diseases that a reference names; none where it names one disease and what
+    goes with it."""
+    together = bool(_TOGETHER.search(truth))
+    parts = [_words(part) for part in _BESIDE.split(_TOGETHER.sub(" ", truth))]
+    heads = [[word for word in part if names_disease(word)] for part in parts]
+    if len(parts) < 2 or not all(parts) or not (together or (all(heads) and not _TIED.search(truth))):
+        return []
+    return [head or part for head, part in zip(heads, parts, strict=True)]
 
 
 def _alike(left: str, right: str, lexicon: Lexicon) -> bool:

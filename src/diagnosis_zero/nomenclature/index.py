@@ -8,8 +8,9 @@ taken apart when it is first asked for.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 from diagnosis_zero.nomenclature.facts import authority
@@ -90,10 +91,10 @@ class Index:
             entry = self._entries[number - 1] = _unpacked(number, entry)
         return entry
 
-    def begins(self, key: str) -> bool:
-        """Whether any key begins with ``key``."""
-        at = bisect_left(self._keys, key)
-        return at < len(self._keys) and self._keys[at].startswith(key)
+    def beginning(self, start: str) -> Iterator[str]:
+        """The keys that begin with ``start``, sorted."""
+        keys = (self._keys[at] for at in range(bisect_left(self._keys, start), len(self._keys)))
+        return takewhile(lambda key: key.startswith(start), keys)
 
 
 def pack(meant: Mapping[str, Sequence[Said]], entries: Iterable[Entry]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from diagnosis_zero.nomenclature import guards, reference
-from diagnosis_zero.nomenclature.answer import head_and_rest, views
+from diagnosis_zero.nomenclature import guards, reference, vocabulary
+from diagnosis_zero.nomenclature.answer import heads_and_rests, views
 from diagnosis_zero.nomenclature.catalogue import Catalogue
 from diagnosis_zero.nomenclature.compare import Comparison, compare, differing
 from diagnosis_zero.nomenclature.facts import authority, rank
@@ -24,6 +24,7 @@ from diagnosis_zero.nomenclature.reference import Reference
 from diagnosis_zero.types import Match
 
 HYPERNYM_SCORE = 0.5
+GENE_TIES = ("related", "associated")
 
 
 def match(
@@ -81,8 +82,10 @@ def _by_reading(prediction: str, references: Sequence[str], truth: Reference, ca
         return _same(closest, truth, catalogue)
     if not known and (parent := _closest(names, truth.parent_names, catalogue or BUILT_IN)).same:
         return Match(1, HYPERNYM_SCORE, f"hypernym: {parent.rule}")
-    if catalogue is not None and not known and (verdict := _by_head(prediction, truth, catalogue)):
-        return verdict
+    if catalogue is not None and not known:
+        verdict = _by_head(prediction, truth, catalogue) or _by_gene(names, truth, catalogue)
+        if verdict:
+            return verdict
     if catalogue is not None and not truth.entries and catalogue.comprehensive:
         return _by_content(prediction, references, catalogue, known)
     return Match(0, min(closest.score, 0.49), closest.rule, *_shown(known.entries, catalogue))
@@ -153,16 +156,41 @@ def _closest(names: Iterable[Name], accepted: Iterable[Name], lexicon: Lexicon) 
 
 def _by_head(prediction: str, truth: Reference, catalogue: Catalogue) -> Match | None:
     """Judge "Marfan syndrome with aortic dilatation" as Marfan syndrome, unless the rest names another disease or
-    says what kind it is."""
-    parts = head_and_rest(prediction)
-    if parts is None:
-        return None
-    head, rest = parts
-    found, other = catalogue.find(head), catalogue.find(rest)
-    if not found or (other and not other.entries & truth.entries):
-        return None
-    verdict = _by_meaning(found, head, truth, catalogue)
-    return replace(verdict, score=0.9, rule="name before its description") if verdict and verdict.label == 2 else None
+    says what kind it is. The earliest name that the catalogue holds decides."""
+    for head, rest in heads_and_rests(prediction):
+        other = catalogue.find(rest) or catalogue.find(rest.partition(")")[0])
+        if other and not other.entries & truth.entries:
+            return None
+        for view in views(head):
+            if found := catalogue.find(view):
+                verdict = _by_meaning(found, view, truth, catalogue)
+                return _described(verdict) if verdict and verdict.label == 2 else None
+        if _closest(map(analyse, views(head)), truth.names, catalogue).same:
+            return _described(_same(Comparison(True, 0.9, ""), truth, catalogue))
+    return None
+
+
+def _described(verdict: Match) -> Match:
+    return replace(verdict, score=0.9, rule="name before its description")
+
+
+def _by_gene(names: Iterable[Name], truth: Reference, catalogue: Catalogue) -> Match | None:
+    """Judge "SYNGAP1-related encephalopathy" as "SYNGAP1-related developmental and epileptic encephalopathy": a gene's
+    neurodevelopmental disease goes by many names. Only where no other disease is named after the gene."""
+    genes = {gene for name in truth.names if (gene := _neurodevelopmental(name))}
+    for name in names:
+        gene = _neurodevelopmental(name)
+        if gene in genes and all(catalogue.beginning(gene + tie) <= truth.entries for tie in GENE_TIES):
+            return _same(Comparison(True, 0.9, "one gene, one neurodevelopmental disease"), truth, catalogue)
+    return None
+
+
+def _neurodevelopmental(name: Name) -> str:
+    """The gene after which a neurodevelopmental disease is named ("SYNGAP1-related ..."), or nothing."""
+    gene, tie, *rest = (*name.words, "", "")
+    phenotype = set(rest) - vocabulary.CLASS_NOUNS - {""}
+    named = gene in name.short and tie in GENE_TIES and phenotype and phenotype <= vocabulary.NEURODEVELOPMENTAL
+    return gene if named else ""
 
 
 def _same(comparison: Comparison, truth: Reference, catalogue: Catalogue | None) -> Match:

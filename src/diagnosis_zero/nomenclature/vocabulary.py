@@ -202,6 +202,15 @@ hypotonic | hypotonia
 cystic | cyst
 hydrocephaly | hydrocephalus
 eosinophilia | eosinophilic
+hydatidiform mole | molar pregnancy
+rupture | perforation
+gallstone | cholelithiasis
+kidney stone | nephrolithiasis | renal calculus
+hypertension | high blood pressure
+heart attack | myocardial infarction
+nephroblastoma | wilms tumor
+hodgkin lymphoma | hodgkin disease
+liver cell carcinoma | hepatocellular carcinoma
 """
 EQUIVALENT = tuple(
     (tuple(sorted(left)), tuple(sorted(right)))
@@ -211,6 +220,12 @@ EQUIVALENT = tuple(
     if left != right
 )
 """Phrases (their words sorted) that name one thing; taken in pairs as they stand, never chained."""
+
+NEURODEVELOPMENTAL = word_set(
+    "neurodevelopmental developmental development encephalopathy epileptic epilepsy seizure intellectual disability "
+    "delay retardation cognitive impairment"
+)
+"""What the names of a gene's neurodevelopmental disease are made of."""
 
 NOISE = word_set("related associated caused mutation gene human rare")
 """Words that one of two names may hold alone."""
