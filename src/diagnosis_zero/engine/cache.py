@@ -7,12 +7,11 @@ finishes is overwritten by the last one, so leaving the batch copies one row and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from diagnosis_zero.engine.attention import GroupLayout
+from diagnosis_zero.engine.attention import GroupLayout, Piece
 
 OWN_BLOCK = 64
 """Own keys and values grow by this many positions at a time."""
@@ -117,14 +116,20 @@ class DecodeCache:
         lengths = torch.tensor([row.length for row in self.rows], device=device)
         prompts = torch.tensor(self.prompt_lengths, device=device)
         slots = torch.tensor([row.slot for row in self.rows], device=device)
-        places = torch.tensor([row.place for row in self.rows], device=device)
+        places = slots * self.width + torch.tensor([row.place for row in self.rows], device=device)
+        sources = torch.zeros(len(self.prompt_lengths) * self.width, dtype=torch.long, device=device)
+        every = torch.arange(len(self.rows), device=device)
+        sources[places] = every
+        dtype = self._prompt_k[0].dtype
         self._step = _Step(
+            rows=every,
             lengths=lengths,
-            slots=slots,
             places=places,
-            longest=int(lengths.max()) + 1,
-            prompt_hidden=_beyond(prompts - 1, int(prompts.max())),
-            own_hidden=_beyond(lengths, int(lengths.max()) + 1),
+            sources=sources,
+            longest=max(row.length for row in self.rows) + 1,
+            longest_prompt=max(self.prompt_lengths),
+            prompt_hidden=_beyond(prompts - 1, max(self.prompt_lengths), dtype),
+            own_hidden=_beyond(lengths, max(row.length for row in self.rows) + 1, dtype),
         )
         return (prompts[slots] + lengths)[:, None]
 
@@ -140,61 +145,73 @@ class DecodeCache:
         rows, heads, _, width = q.shape
         kv_heads = k.shape[1]
         own_k, own_v = self._own_k[layer], self._own_v[layer]
-        every = torch.arange(rows, device=q.device)
-        own_k[every, :, step.lengths] = k[:, :, 0]
-        own_v[every, :, step.lengths] = v[:, :, 0]
-        grouped = (q * scale).reshape(rows, kv_heads, heads // kv_heads, width)
-        own = _attend(grouped, own_k[:rows, :, : step.longest], own_v[:rows, :, : step.longest], step.own_hidden)
-        prompt = self._attend_prompts(layer, grouped, step)
-        return _merge(prompt, own).reshape(rows, heads, 1, width).to(q.dtype)
+        own_k[step.rows, :, step.lengths] = k[:, :, 0]
+        own_v[step.rows, :, step.lengths] = v[:, :, 0]
+        grouped = q.reshape(rows, kv_heads, heads // kv_heads, width)
+        own_k, own_v = own_k[:rows, :, : step.longest], own_v[:rows, :, : step.longest]
+        own = _attend((grouped, own_k, own_v), step.own_hidden, scale)
+        return _merge(self._attend_prompts(layer, grouped, step, scale), own).reshape(rows, heads, 1, width)
 
-    def _attend_prompts(self, layer: int, grouped: Tensor, step: _Step) -> tuple[Tensor, Tensor, Tensor]:
-        """The queries of a group as one matrix against its prompt: [groups, Hkv, places * rep, D]."""
-        _rows, kv_heads, rep, width = grouped.shape
+    def _attend_prompts(self, layer: int, grouped: Tensor, step: _Step, scale: float) -> Piece:
+        """The queries of a group as one matrix against its prompt: [groups, Hkv, width * rep, D]."""
+        _, kv_heads, rep, width = grouped.shape
         groups = len(self.prompt_lengths)
-        stacked = grouped.new_zeros(groups, self.width, kv_heads, rep, width)
-        stacked[step.slots, step.places] = grouped
-        stacked = stacked.transpose(1, 2).reshape(groups, kv_heads, self.width * rep, width)
-        longest = step.prompt_hidden.shape[1]
-        keys, values = self._prompt_k[layer][:, :, :longest], self._prompt_v[layer][:, :, :longest]
-        parts = _attend(stacked, keys, values, step.prompt_hidden)
-        out, top, total = (
-            x.view(groups, kv_heads, self.width, rep, -1).transpose(1, 2)[step.slots, step.places] for x in parts
-        )
-        return out, top, total
+        by_place = grouped.index_select(0, step.sources).view(groups, self.width, kv_heads, rep, width)
+        stacked = by_place.transpose(1, 2).reshape(groups, kv_heads, self.width * rep, width)
+        keys, values = (x[layer][:, :, : step.longest_prompt] for x in (self._prompt_k, self._prompt_v))
+        out, lse = _attend((stacked, keys, values), step.prompt_hidden, scale)
+
+        def by_row(x: Tensor) -> Tensor:
+            """[groups, Hkv, width * rep, ...] as [rows, Hkv, rep, ...]."""
+            split = x.view(groups, kv_heads, self.width, rep, -1).transpose(1, 2)
+            return split.reshape(groups * self.width, kv_heads, rep, -1).index_select(0, step.places)
+
+        return by_row(out), by_row(lse)[..., 0]
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What all layers of one decode step share. ``*_hidden`` are additive masks (0 or -inf)."""
+    """What all layers of one decode step share.
 
+    A row's place is ``slot * width + place``; ``sources`` names the row of every place (an empty place repeats row 0,
+    and is not read back). ``*_hidden`` are additive masks (0 or -inf), None where nothing is hidden.
+    """
+
+    rows: Tensor
     lengths: Tensor
-    slots: Tensor
     places: Tensor
+    sources: Tensor
     longest: int
-    prompt_hidden: Tensor
-    own_hidden: Tensor
+    longest_prompt: int
+    prompt_hidden: Tensor | None
+    own_hidden: Tensor | None
 
 
-def _beyond(last: Tensor, width: int) -> Tensor:
-    """[n, width]: -inf at positions after ``last``, else 0."""
+def _beyond(last: Tensor, width: int, dtype: torch.dtype) -> Tensor | None:
+    """[n, 1, 1, width]: -inf at positions after ``last``, else 0."""
     hidden = torch.arange(width, device=last.device)[None] > last[:, None]
-    return torch.zeros(hidden.shape, device=last.device).masked_fill_(hidden, -torch.inf)
+    if not bool(hidden.any()):
+        return None
+    return torch.zeros(hidden.shape, device=last.device, dtype=dtype).masked_fill_(hidden, -torch.inf)[:, None, None]
 
 
-def _attend(q: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Unnormalised attention in fp32 sums: (weighted values, running maximum, sum of weights)."""
-    scores = torch.matmul(q, keys.transpose(2, 3)).float() + hidden[:, None, None]
-    top = scores.amax(-1, keepdim=True)
-    weights = (scores - top).exp_()
-    return torch.matmul(weights.to(values.dtype), values).float(), top, weights.sum(-1, keepdim=True)
+def _attend(qkv: tuple[Tensor, Tensor, Tensor], hidden: Tensor | None, scale: float) -> Piece:
+    """Attention and its log-sum-exp [n, H, T], with as many query heads as key heads."""
+    q, k, v = qkv
+    if q.device.type == "cpu":
+        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        piece: Piece = flash(q, k, v, 0.0, False, attn_mask=hidden, scale=scale)
+        return piece
+    scores = torch.matmul(q * scale, k.transpose(2, 3)).float()
+    scores = scores if hidden is None else scores + hidden
+    lse = scores.logsumexp(-1)
+    return torch.matmul((scores - lse[..., None]).exp().to(v.dtype), v), lse
 
 
-def _merge(a: tuple[Tensor, Tensor, Tensor], b: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Attention over two sets of keys, from their unnormalised parts."""
-    top = torch.maximum(a[1], b[1])
-    scale_a, scale_b = (a[1] - top).exp(), (b[1] - top).exp()
-    return (a[0] * scale_a + b[0] * scale_b) / (a[2] * scale_a + b[2] * scale_b)
+def _merge(a: Piece, b: Piece) -> Tensor:
+    """Attention over two sets of keys from the attention over each, by their log-sum-exp."""
+    share_a = torch.sigmoid(a[1] - b[1])[..., None].to(a[0].dtype)
+    return torch.lerp(b[0], a[0], share_a)
 
 
 def _stacked(store: list[Tensor], layer: int, first: int, fresh: Tensor) -> Tensor:
@@ -219,10 +236,3 @@ def _grown(old: Tensor | None, like: Tensor, rows: int, positions: int) -> Tenso
     if old is not None:
         fresh[: old.shape[0], :, : old.shape[2]] = old
     return fresh
-
-
-def step_inputs(cache: DecodeCache, tokens: list[int]) -> dict[str, Any]:
-    """Model keywords of one decode step for the last token of every active row."""
-    positions = cache.begin_step()
-    ids = torch.tensor(tokens, device=positions.device)[:, None]
-    return {"input_ids": ids, "position_ids": positions, "layout": cache, "use_cache": False}

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from diagnosis_zero.engine import sampling
 from diagnosis_zero.engine.attention import GroupLayout
-from diagnosis_zero.engine.cache import DecodeCache, step_inputs
+from diagnosis_zero.engine.cache import DecodeCache
+from diagnosis_zero.engine.decoder import decoder
 from diagnosis_zero.engine.layout import pack
-from diagnosis_zero.engine.logprobs import head_weight
+from diagnosis_zero.engine.logprobs import head_weight, logits
 from diagnosis_zero.engine.model import Policy, load
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.types import Chat, Completion, Finish, SamplingParams
@@ -167,6 +168,7 @@ class _Decoding:
         self.policy, self.prompts, self.params, self.keys, self.cache = policy, prompts, params, keys, cache
         self.finished: dict[tuple[int, int], Completion] = {}
         self.stop_ids = policy.stop_ids()
+        self.decode = decoder(policy.model, min(cache.width * len(prompts), MAX_ROWS))
         self.written: list[_Written] = []  # beside cache.rows, same order
 
     def admit(self, admissions: list[Admission]) -> None:
@@ -179,24 +181,23 @@ class _Decoding:
         self.cache.add_groups(layout, admissions)
         self.written += [_Written(self.keys[prompt][member]) for group in admissions for prompt, member in group]
         repeats = torch.tensor([len(group) for group in admissions], device=hidden.device)
-        self._draw(hidden.repeat_interleave(repeats, dim=0), range(first, len(self.cache.rows)))
+        scores = logits(hidden, head_weight(self.policy.model))
+        self._draw(scores.repeat_interleave(repeats, dim=0), range(first, len(self.cache.rows)))
 
     def step(self) -> None:
         """One token for every active row."""
         if not self.cache.rows:
             return
         tokens = [written.tokens[-1] for written in self.written]
-        hidden = self.policy.model.model(**step_inputs(self.cache, tokens)).last_hidden_state[:, 0]
-        self.cache.end_step()
-        self._draw(hidden, range(len(self.cache.rows)))
+        self._draw(self.decode(self.cache, tokens), range(len(self.cache.rows)))
 
-    def _draw(self, hidden: Tensor, rows: range) -> None:
-        """Sample the next token of ``rows`` from their hidden states; rows that end leave the cache."""
+    def _draw(self, scores: Tensor, rows: range) -> None:
+        """Sample the next token of ``rows`` from their logits; rows that end leave the cache."""
         params = self.params
-        keys = torch.tensor([self.written[i].key for i in rows], device=hidden.device)
-        at = torch.tensor([len(self.written[i].tokens) for i in rows], device=hidden.device)
+        keys = torch.tensor([self.written[i].key for i in rows], device=scores.device)
+        at = torch.tensor([len(self.written[i].tokens) for i in rows], device=scores.device)
         tokens, logprobs = sampling.sample(
-            hidden @ head_weight(self.policy.model).T,
+            scores,
             sampling.uniforms(params.seed, keys, at),
             temperature=params.temperature,
             top_p=params.top_p,

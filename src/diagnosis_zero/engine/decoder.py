@@ -1,0 +1,152 @@
+"""One decode step on the CPU, several times quicker than the model's own forward and equal to it.
+
+A step of few rows does little arithmetic: it streams the weights and starts many small operations. So the projections
+that read the same input are one matrix, every matrix is stored the way oneDNN reads it (packed once a rollout, freed
+after it), and the residual is added inside the product (measured: ``benchmarks/NOTES.md``).
+
+On other devices, and for models whose projections are not plain linear layers (LoRA), the model's own forward is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diagnosis_zero.engine.cache import DecodeCache
+from diagnosis_zero.engine.logprobs import head_weight, logits
+
+Project = Callable[[Tensor], Tensor]
+Logits = Callable[[DecodeCache, Sequence[int]], Tensor]
+"""(cache, last token of every active row) -> fp32 logits [rows, V] of the next."""
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def decoder(model: Any, rows: int) -> Logits:
+    """The quickest way to decode about ``rows`` rows at once with this model as it is now."""
+    if model.device.type == "cpu" and torch.backends.mkldnn.is_available() and _plain(model):
+        return _PackedDecoder(model, rows)
+    return _ModelDecoder(model)
+
+
+def _plain(model: Any) -> bool:
+    found = (m for name, m in model.model.named_modules() if name.rpartition(".")[2] in PROJECTIONS)
+    return all(type(module) is nn.Linear for module in found)
+
+
+class _ModelDecoder:
+    """The model's own forward."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, cache: DecodeCache, tokens: Sequence[int]) -> Tensor:
+        positions = cache.begin_step()
+        ids = torch.tensor(tokens, device=positions.device)[:, None]
+        hidden = self.model.model(input_ids=ids, position_ids=positions, layout=cache, use_cache=False)
+        cache.end_step()
+        return logits(hidden.last_hidden_state[:, 0], head_weight(self.model))
+
+
+class _PackedDecoder:
+    """The same computation for the families of ``model.FAMILIES``, layer by layer, over packed weights."""
+
+    def __init__(self, model: Any, rows: int) -> None:
+        self.base = model.model
+        self.layers = [_Layer.of(layer, rows) for layer in self.base.layers]
+        self.head = _packed([head_weight(model)], [None], rows)
+
+    def __call__(self, cache: DecodeCache, tokens: Sequence[int]) -> Tensor:
+        positions = cache.begin_step()
+        x = self.base.embed_tokens(torch.tensor(tokens))
+        rotation = self.base.rotary_emb(x, positions)
+        for index, layer in enumerate(self.layers):
+            x = layer.forward(index, x, rotation, cache)
+        cache.end_step()
+        return self.head(self.base.norm(x)).float()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One decoder layer; ``module`` is the model's own, asked for its norms and activation."""
+
+    module: Any
+    qkv: Project
+    out: _AddedProjection
+    gate_up: Project
+    down: _AddedProjection
+
+    @classmethod
+    def of(cls, module: Any, rows: int) -> _Layer:
+        attention, mlp = module.self_attn, module.mlp
+        return cls(
+            module,
+            _joined([attention.q_proj, attention.k_proj, attention.v_proj], rows),
+            _AddedProjection(attention.o_proj, rows),
+            _joined([mlp.gate_proj, mlp.up_proj], rows),
+            _AddedProjection(mlp.down_proj, rows),
+        )
+
+    def forward(self, index: int, x: Tensor, rotation: tuple[Tensor, Tensor], cache: DecodeCache) -> Tensor:
+        """x [rows, hidden] after this layer."""
+        module = self.module
+        q, k, v = self._heads(self.qkv(module.input_layernorm(x)), rotation)
+        attended = cache.attend(index, q, k, v, module.self_attn.scaling)
+        x = self.out(attended.flatten(1), x)
+        gate, up = self.gate_up(module.post_attention_layernorm(x)).chunk(2, dim=-1)
+        return self.down(module.mlp.act_fn(gate).mul_(up), x)
+
+    def _heads(self, qkv: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries [rows, Hq, 1, D] and keys, and values [rows, Hkv, 1, D]."""
+        attention = self.module.self_attn
+        width = attention.head_dim
+        heads, kv_heads = attention.q_proj.out_features // width, attention.k_proj.out_features // width
+        split = qkv.view(len(qkv), -1, width)
+        qk = split[:, : heads + kv_heads]
+        if hasattr(attention, "q_norm"):  # Qwen3
+            qk = torch.cat([attention.q_norm(qk[:, :heads]), attention.k_norm(qk[:, heads:])], dim=1)
+        rotated = _rotated(qk, *rotation)[:, :, None]
+        return rotated[:, :heads], rotated[:, heads:], split[:, heads + kv_heads :, None]
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x [rows, heads, D] at the angles [rows, 1, D]."""
+    first, second = x.chunk(2, dim=-1)
+    return (x * cos).addcmul_(torch.cat((-second, first), dim=-1), sin)
+
+
+class _AddedProjection:
+    """x W + b + other, for ``other`` a residual."""
+
+    def __init__(self, linear: nn.Linear, rows: int) -> None:
+        self.weight, self.bias = _pack(linear.weight, rows), linear.bias
+
+    def __call__(self, x: Tensor, other: Tensor) -> Tensor:
+        added: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "add")
+        return added
+
+
+def _joined(linears: Sequence[nn.Linear], rows: int) -> Project:
+    return _packed([linear.weight for linear in linears], [linear.bias for linear in linears], rows)
+
+
+def _packed(weights: Sequence[Tensor], biases: Sequence[Tensor | None], rows: int) -> Project:
+    """One product with the weights stacked, in oneDNN's own layout."""
+    weight = _pack(torch.cat(list(weights)) if len(weights) > 1 else weights[0], rows)
+    given = [bias for bias in biases if bias is not None]
+    bias = torch.cat(given) if given else None
+
+    def project(x: Tensor) -> Tensor:
+        projected: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return projected
+
+    return project
+
+
+def _pack(weight: Tensor, rows: int) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+    return packed
