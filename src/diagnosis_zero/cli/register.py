@@ -6,7 +6,7 @@ from importlib import import_module
 
 import typer
 
-MODULES = ("prepare", "catalogue", "train", "doctor", "sft", "evaluate", "report", "demo")
+MODULES = ("prepare", "catalogue", "train", "doctor", "sft", "evaluate", "report", "export", "demo")
 
 
 def all_commands(app: typer.Typer) -> None:

@@ -166,19 +166,20 @@ def _words(text: Any) -> None:
 
 def _lines(axis: Axes, chart: Chart, runs: Sequence[str]) -> Named:
     """One colour a run, its second and third line dashed and dotted; dots of several runs side by side."""
-    named: Named = {}
+    lines: Named = {}
+    dots: Named = {}
     widest = max(point.x for series in chart.series for point in series.points)
     for series in chart.series:
         colour = COLOURS[runs.index(series.run) % len(COLOURS)]
         label = shortened(series_label(series, chart.series))
         if series.dots:
             aside = 0.012 * widest * (runs.index(series.run) - (len(runs) - 1) / 2)
-            named[f"{label} (95 % interval)"] = _dots(axis, series.points, colour, aside)
+            dots[f"{label} (95 % interval)"] = _dots(axis, series.points, colour, aside)
         else:
-            lines = [other.name for other in chart.series if other.run == series.run and not other.dots]
-            named |= _line(axis, series.points, colour, ("-", "--", ":", "-.")[lines.index(series.name) % 4], label)
+            own = [other.name for other in chart.series if other.run == series.run and not other.dots]
+            lines |= _line(axis, series.points, colour, ("-", "--", ":", "-.")[own.index(series.name) % 4], label)
     axis.margins(x=0.02)
-    return named
+    return lines | dots
 
 
 def _line(axis: Axes, points: Sequence[Point], colour: str, style: str, label: str) -> Named:

@@ -37,11 +37,25 @@ def provenance(run: Run, *, redact: bool = False) -> Provenance:
 
 
 def trained(run: Run, *, redact: bool = False) -> str:
-    """What was trained on what, in one line; ``redact`` leaves out the name of the data."""
-    model = _get(run.config, "model", "id") or _get(run.manifest, "model") or "a model"
+    """What was trained on what, in one line; ``redact`` leaves out the name of the data and folders of models."""
+    model = base_model(run) or "a model"
+    if redact:
+        model = hub_name(model) or "a model of a local folder"
     steps = max((int(row["step"]) for row in run.metrics if row.get("kind") == "train"), default=0)
     objective = str(_get(run.config, "train", "objective") or "grpo").upper()
     return f"{run.name}: {model} trained by {objective} for {steps:,} steps on {_data(run.config, redact)}."
+
+
+def base_model(run: Run) -> str:
+    """What the run began from, as the recipe calls it."""
+    return str(_get(run.config, "model", "id") or _get(run.manifest, "model") or "")
+
+
+def hub_name(model: str) -> str | None:
+    """The model's id where it is one of a hub or of this project (NAME or OWNER/NAME); None for a folder."""
+    parts = model.split("/")
+    is_id = len(parts) <= 2 and all(parts) and parts[0][0] not in ".~" and "\\" not in model
+    return model if is_id and not Path(model).exists() else None
 
 
 def licences(runs: Sequence[Run]) -> list[str]:
