@@ -28,7 +28,8 @@ _CARRIER = re.compile(
     re.IGNORECASE,
 )
 _EXPLANATIONS = (
-    " confirmed by", " confirmed on", " confirmed with", " based on", " as evidenced by", " evidenced by", " given the",
+    " confirmed by", " confirmed on", " confirmed with", " based on", " on the basis of", " as evidenced by",
+    " evidenced by", " given the",
     " supported by", " presenting with", " presenting as", " characterized by", " characterised by",
     " manifesting as", " manifesting with", " in a patient", " in this patient", " in the setting of",
     " in the context of", " as shown by", " proven by", " diagnosed by", " established by", " suggested by",
@@ -120,7 +121,7 @@ def heads_and_rests(text: str) -> Iterator[tuple[str, str]]:
         words = _WORD.findall(rest.lower())
         if _TAKES_BACK.intersection(words) or (phrase in _ADDS and any(map(names_disease, words))):
             continue
-        if not _says_which(rest, words, phrase):
+        if not _says_which(rest, words, phrase) and vocabulary.NOISE.isdisjoint(analyse(start[:at]).words[-1:]):
             yield start[:at], rest
 
 

@@ -34,7 +34,11 @@ _TABLE = str.maketrans(
 )
 _LIST_MARK = re.compile(r"\s*(?:[-+•>]\s|\(?\d{1,2}[.)]\s)\s*")
 _MARKER = re.compile(r"\b(T|B|NK|CD\d{1,3})([+-])(?=$|[\s,;)]|(?:T|B|NK|CD\d{1,3})[+-])", re.IGNORECASE)
-_TAG = re.compile(r"<[^<>]{0,60}>")
+_TAG = re.compile(
+    r"</?(?:a|b|br|code|div|em|font|h[1-6]|i|li|mark|ol|p|pre|small|span|strong|su[bp]|table|tbody|td|th|tr|u|ul)"
+    r"(?: [^<>]{0,60})? ?/?>",
+    re.IGNORECASE,
+)
 _TOKEN = re.compile(r"[A-Za-z]+'s\b|[A-Za-z0-9]+(?:\.\d+)*")
 _DIGITS_APART = re.compile(r"(\d)[^A-Za-z0-9\x1f]+(?=\d)")
 _TO_LITERAL = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)} | {0x1F: "|"}

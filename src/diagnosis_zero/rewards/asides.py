@@ -64,8 +64,10 @@ def verdict(piece: Piece, claim: str, explaining: bool, truth: Truth) -> str:
 
 
 def _says_nothing(text: str) -> bool:
-    """Framing words ("most likely", "final diagnosis", "95 %") or a code."""
+    """Framing words ("most likely", "final diagnosis", "95 %"), "a rare disease", or a code."""
     words = words_of(text)
+    if len(words) > 1 and words[-1] in wording.HEADS and wording.GENERAL.issuperset(words[:-1]):
+        return True
     empty = wording.FRAME if wording.SURENESS.intersection(words) else wording.EMPTY
     return text.startswith("code:") or empty.issuperset(words_of(wording.SHARE.sub("", text)))
 
@@ -101,11 +103,18 @@ def _by_explanation(text: str, explaining: bool, truth: Truth) -> str:
     elsewhere = turned(text, truth.accepted, ("not the patient's",))
     if not (explaining or words[0] in wording.EXPLAINS or _evident(text, words)):
         return elsewhere
-    if words[0] in ("is", "was", "are") and not wording.AFFIRMS.intersection(words):
+    if words[0] in ("is", "was", "are") and not _affirms(words, explaining):
         return "denied"
     if words[0] == "in" and elsewhere:
         return elsewhere
     return ANOTHER if _names_another(text, words, truth) else EXPLAINS
+
+
+def _affirms(words: Sequence[str], explaining: bool) -> bool:
+    """Whether "is ..." leaves the claim standing: "is the diagnosis", "is an inherited disorder", and behind another
+    explanation "(genetic testing) is recommended"."""
+    described = words[1:2] in (["a"], ["an"]) and words[-1] in wording.HEADS
+    return described or not (wording.FOLLOWS_UP if explaining else wording.AFFIRMS).isdisjoint(words)
 
 
 def _by_join(text: str, truth: Truth) -> str:
@@ -113,6 +122,13 @@ def _by_join(text: str, truth: Truth) -> str:
     words = words_of(text)
     if words[0] not in wording.JOINS:
         return ""
+    if (
+        words[0] == "with"
+        and len(words) < 5
+        and words[-1] in wording.PICTURE
+        and wording.TYPICAL.issuperset(words[1:-1])
+    ):
+        return EXPLAINS
     return ANOTHER if words[0] in ("and", "plus") or _names_another(text, words, truth) else QUALIFIES
 
 
@@ -159,6 +175,10 @@ def _names_another(text: str, words: Sequence[str], truth: Truth) -> bool:
     if wording.HAS_TOO.intersection(words) and not _ends_with(text, truth.covers):
         return any(map(names_disease, words)) or _ends_with(text, truth.known)
     tokens = text.split()
+    if any(token[0].isupper() and names_disease(token.lower()) and not truth.covers(token) for token in tokens[1:]):
+        return not _ends_with(text, truth.covers)
+    if words[0] == "complicated" and truth.known(behind(text, len("complicated by"))):
+        return True
     heads = [at for at, token in enumerate(tokens) if at and token.strip(".,'\"").lower() in wording.HEADS]
     return any(_other_head(tokens, at, truth) for at in heads)
 

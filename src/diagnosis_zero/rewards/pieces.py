@@ -10,8 +10,8 @@ from diagnosis_zero.nomenclature.normalise import plain
 from diagnosis_zero.rewards import wording
 
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-_MARKS = " .,;:!?-{}[]'`"
-_FRAMING = re.compile(r"[\s,]*+([A-Za-z']++|[:=>-]++)")
+_MARKS = " .,;:!?-{}[]|'`"
+_FRAMING = re.compile(r"[\s,()]*+([A-Za-z']++|[:=>|-]++)")
 
 
 class Piece(NamedTuple):
@@ -37,7 +37,8 @@ def readings(answer: str) -> list[str]:
 
 def undressed(answer: str) -> str:
     """ASCII on single spaces, without bullets, LaTeX, closing marks and a code in front; codes are one word."""
-    lines = (" ".join(line.split()) for line in plain(wording.LATEX.sub("", answer)).splitlines())
+    signed = wording.ALIKE.sub(" like ", wording.STRUCK.sub(" not ", wording.LATEX.sub("", answer)))
+    lines = (" ".join(line.split()) for line in plain(wording.PROBABILITY.sub("", signed)).splitlines())
     text = "\n".join(_without(wording.BULLET, line) for line in lines if line)
     for written, meant in wording.SAME_SENSE:
         text = text.replace(written, meant)
@@ -57,11 +58,12 @@ def lead_in(text: str) -> int:
     while True:
         end = position if text.startswith("\n", position) else end
         token = _FRAMING.match(text, position)
-        word = token[1].lower().removesuffix("'s") if token else ""
+        said = token[1].lower().strip("'") if token else ""
+        word = said.removesuffix("'s")
         if not token or word not in wording.FRAME or (word == "of" and before not in wording.OF):
             return end
         position, before = token.end(), word
-        if word in wording.LINKS or word == "of":
+        if word in wording.LINKS or word == "of" or said in wording.CONTRACTED:
             end = position
 
 

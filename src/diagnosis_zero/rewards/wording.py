@@ -17,8 +17,8 @@ TURNS: dict[str, frozenset[str]] = {
     "hedged": _words(
         "or vs versus either rather instead alternatively alternative alternatives differential differentials ddx "
         "ruled rule cannot perhaps maybe consider but although though however while unless else other another "
-        "could might may both opposed overlap overlapping coexisting coexistent concurrent concomitant unclear "
-        "undetermined unknown uncertain"
+        "less least could might may both opposed overlap overlapping coexisting coexistent concurrent concomitant "
+        "unclear undetermined unknown uncertain"
     ),
     "not the patient's": _words(
         "carrier carriers family relative relatives mother father sister brother sibling siblings parent parents "
@@ -34,7 +34,7 @@ the accepted names hold."""
 
 CONTRASTS = TURNS["hedged"] | _words(
     "not neither nor never unlikely improbable doubtful excluded exclude excluding disproved refuted rejected "
-    "dismissed discarded misdiagnosed incorrect wrong false"
+    "dismissed discarded misdiagnosed incorrect wrong false against mistake mistaken error erroneous"
 )
 """Behind a true claim these take it back or set another beside it; "no" and "without" speak of findings there."""
 
@@ -44,11 +44,19 @@ JOINS = _words("and plus with due caused secondary without")
 SAME_SENSE = (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs"), (" as well as ", " and "))
 """Written with marks that would cut, or in several words; and how it is read."""
 
+STRUCK = re.compile(
+    r"~~|<(?:s|del|strike)>|^\s*!(?=[A-Za-z])|[\u00ac\u2260\u2717\u2718\u2716\u274c\u26d4\U0001f6ab]", re.IGNORECASE
+)
+ALIKE = re.compile(
+    r"^\s*[~\u2248\u223c](?=\s?[A-Za-z])|-type(?= (?:disease|disorder|syndrome|illness|condition)s?\b)", re.IGNORECASE
+)
+"""Signs that deny ("~~struck out~~", "<del>", "\u2717"), and such as say "something like"."""
+
 UNSURE = _words("likely probable probably possible possibly suspected presumed presumptive presumably")
 LINKS = UNSURE | _words(
     "is are was be has have with as diagnose diagnosed confirmed suffering suffers from consistent compatible "
-    "suggestive suggests indicative indicates represents believe think suspect conclude certainly definitely : :- = "
-    "- > -> =>"
+    "suggestive suggests indicative indicates represents believe think suspect conclude certainly definitely so thus "
+    "therefore hence summary conclusion : :- = - > -> => |"
 )
 """What may stand right before the name in "the most likely diagnosis is ..."."""
 
@@ -57,12 +65,15 @@ FRAME = LINKS | _words(
     "infant individual clinical picture findings presentation overall final definitive definite single one primary "
     "principal main leading working underlying unifying provisional diagnosis diagnoses dx answer disease disorder "
     "condition name impression conclusion result assessment here in for based on above would say guess am most best "
-    "very highly almost genetically clinically molecularly so thus therefore hence summary high moderate low "
-    "confidence probability certainty of"
+    "very highly almost genetically clinically molecularly suggested proposed predicted top candidate high moderate "
+    "low confidence probability certainty certain of"
 )
 """Words that frame a diagnosis and name nothing; a run of them that ends with a link leads in to the name."""
 
-SURENESS = _words("confidence probability certainty")
+CONTRACTED = _words("it's that's this's here's he's she's")
+"""Framing words that hold their "is" or "has"."""
+
+SURENESS = _words("confidence probability certainty certain")
 EMPTY = FRAME - _words("primary single infant child high moderate low")
 """Framing words that add nothing to a name even behind it; the others may qualify it ("hyperoxaluria, primary")."""
 
@@ -76,11 +87,22 @@ REASONED = re.compile(
 )
 """Reasons before the statement: "Given the findings, the diagnosis is ..."."""
 
-SHARE = re.compile(r"\d{1,3}(?:\.\d+)? ?%|(?<![\w.])0?\.\d+")
-"""A probability ("95 %", "0.9")."""
+SHARE = re.compile(r"\d{1,3}(?:\.\d+)? ?%|(?<![\w.])0?\.\d+|\b\d{5,7}\b")
+"""A probability ("95 %", "0.9"), or a number too long to be a type's (a code without its authority)."""
 
-AFFIRMS = UNSURE | _words("diagnosis diagnosed confirmed supported established proven best answer consistent correct")
+PROBABILITY = re.compile(r"\bp ?= ?(?=0?\.\d)", re.IGNORECASE)
+
+AFFIRMS = UNSURE | _words(
+    "diagnosis diagnosed confirmed supported established proven best answer consistent correct made favored favoured"
+)
 """Behind "is" or "was", one of these must stand, else something is said against the claim ("was rejected")."""
+
+FOLLOWS_UP = AFFIRMS | _words("recommended needed advised required pending indicated warranted")
+"""Behind "is" in an explanation, one of these: the explanation may also say what is to be done."""
+
+TYPICAL = _words("typical classic classical characteristic compatible suggestive clinical all the these a")
+PICTURE = _words("features presentation findings symptoms signs manifestations phenotype course picture")
+"""First and last words of "with typical features", which say nothing of the kind of disease."""
 
 ALIAS = re.compile(
     r"(?:(?:also|or|which is|otherwise|formerly|previously|commonly|now|sometimes|simply) )*+"
@@ -104,7 +126,7 @@ EVIDENCE = _words(
 """Anywhere in a piece, these make an explanation of it."""
 
 HEADS = _words("syndrome syndromes disease diseases disorder disorders")
-GENERAL = _words("the this that these a an any genetic rare inherited same underlying hereditary my his her")
+GENERAL = _words("the this that these a an any very genetic rare inherited same underlying hereditary my his her")
 """Before a head noun, these speak of the disease in question ("this disorder")."""
 
 HAS_TOO = _words("has have had also too additionally setting context")
@@ -117,15 +139,15 @@ CODE = re.compile(
 )
 """An identifier of a nomenclature."""
 
-LEADING_CODE = re.compile(r"code:\S+[ :-]*+")
+LEADING_CODE = re.compile(r"[\[( ]*+code:\S+[ :-]*+")
 LATEX = re.compile(r"\\[a-zA-Z]+(?=\{)")
-BULLET = re.compile(r"(?:[-*>] ?|\d{1,2}[.)] |[a-z]\) )", re.IGNORECASE)
+BULLET = re.compile(r"(?:[-*>] ?|\d{1,2}[.):] |[a-z]\) )", re.IGNORECASE)
 
 BREAK = re.compile(
     r" ?\n ?| ?[;|()\[\]{}=] ?|, ?(?=[^\d\s])|(?<!confidence)[.!?:]+(?: |$)| -{1,3}>? | ?/ ?| [&+] "
     r"| (?=(?:or|and|vs|versus|plus|rather|instead|not|but|with|without|due|caused|secondary|is|was|which|because|"
-    r"given|based|confirmed|proven|supported|established|diagnosed|presenting|manifesting|characteri[sz]ed|complicated|"
-    r"explains|best|fits|genetically|clinically|"
+    r"given|based|on the basis|confirmed|proven|supported|established|diagnosed|presenting|manifesting|"
+    r"characteri[sz]ed|complicated|explains|best|fits|genetically|clinically|"
     r"consistent|as (?:evidenced|shown|supported|suggested|indicated|demonstrated|confirmed|per)|also|aka|"
     r"formerly|previously|code:\S+|in (?:a|an|the|this|our|his|her|which|whom|view|light))\b)",
     re.IGNORECASE,
