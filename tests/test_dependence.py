@@ -53,7 +53,10 @@ ONLY = {  # of the project; types, besides, takes the standard library alone
 }
 MAY_READ_CONFIG = ("cli", "config", "experiment", "supervised", "demo", "train.loop", "train.start", "scale", "doctor")
 """Where a run is put together: the commands, the experiments they start, and the loop with its opening."""
-OF_AN_EXTRA = {"verl", "ray", "trl", "lm_eval", "wandb", "tensorboard", "peft", "openai", "gguf", "psutil", "lingua"}
+OF_AN_EXTRA = {
+    *("verl", "ray", "trl", "lm_eval", "wandb", "tensorboard", "peft", "openai", "gguf", "psutil", "lingua"),
+    "matplotlib",
+}
 
 
 @dataclass(frozen=True)
