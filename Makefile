@@ -1,13 +1,14 @@
 # Two commands on a fresh machine: `make demo` and `make test`.
 PY = .venv/bin/python
 
-.PHONY: help demo test setup lint types test-slow test-gpu test-browser bench clean
+.PHONY: help demo test setup lint types test-slow test-gpu test-verl test-browser bench clean
 
 help:
 	@echo "make demo          set up, then train and evaluate a tiny model on this machine; prints where report.html is"
 	@echo "make test          set up, then run the tests"
 	@echo "make lint types    ruff; mypy --strict"
 	@echo "make test-slow     the tests that take minutes"
+	@echo "make test-verl     real runs on verl and Ray on this machine's CPU, in .venv-verl (2.2 GB, made on first use)"
 	@echo "make test-browser  the report in a real Chromium (apt-get install chromium chromium-driver)"
 	@echo "make bench         the benchmarks of this machine"
 
@@ -34,6 +35,12 @@ test-slow: setup
 
 test-gpu: setup
 	$(PY) -m pytest -m gpu
+
+test-verl: .venv-verl/.installed
+	scripts/test-verl.sh
+
+.venv-verl/.installed: pyproject.toml constraints-verl.txt scripts/setup-verl.sh
+	scripts/setup-verl.sh
 
 test-browser: setup
 	$(PY) -m pytest -m browser

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from diagnosis_zero.config import Recipe
 
 
 def register(app: typer.Typer) -> None:
@@ -18,12 +22,38 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Resume even with other data or another model.")] = False,
+    engine: Annotated[Literal["local", "verl"], typer.Option(help="local: this machine. verl: many GPUs.")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="verl: print its command, and start nothing.")] = False,
 ) -> None:
-    """Train by a recipe, evaluate before and after, and build the report."""
-    from diagnosis_zero import config, experiment
+    """Train by a recipe, evaluate before and after, and build the report. On verl, evaluation is a command of its own
+    (``dz evaluate RUN``)."""
+    from diagnosis_zero import config
 
-    outcome = experiment.run(config.load(recipe, set_ or ()), resume=resume, force=force)
+    loaded = config.load(recipe, set_ or ())
+    if engine == "verl":
+        _on_verl(loaded, resume, force, dry_run)
+    else:
+        _locally(loaded, resume, force, dry_run)
+
+
+def _locally(recipe: Recipe, resume: bool, force: bool, dry_run: bool) -> None:
+    from diagnosis_zero import experiment
+    from diagnosis_zero.errors import InputError
+
+    if dry_run:
+        raise InputError("--dry-run is for --engine verl", mend="dz doctor looks at a run of the local engine.")
+    outcome = experiment.run(recipe, resume=resume, force=force)
     for comparison in (outcome.greedy, outcome.sampled):
         if comparison is not None:
             typer.echo(comparison.sentence)
     typer.echo(outcome.report)
+
+
+def _on_verl(recipe: Recipe, resume: bool, force: bool, dry_run: bool) -> None:
+    from diagnosis_zero import experiment
+    from diagnosis_zero.scale import verl
+
+    if dry_run:
+        typer.echo(verl.dry_run(recipe))
+    else:
+        typer.echo(verl.train(recipe, partial(experiment.reward_of, recipe), resume=resume, force=force))

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The tests that run verl and Ray for real, under a clock: a failed weight transfer in verl waits for ever.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec timeout --kill-after=60 "${DZ_VERL_TIMEOUT:-2700}" .venv-verl/bin/python -m pytest -m verl -W default tests/scale tests/train/test_verl_parity.py "$@"

@@ -1,0 +1,203 @@
+"""Real runs: Ray, verl, two FSDP2 ranks over gloo, our data, our reward with a catalogue, `dz` as a person calls it.
+
+By `make test-verl`, in an environment that has verl. What a killed run leaves in shared memory is taken away again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+psutil = pytest.importorskip("psutil")
+pytest.importorskip("verl", reason="needs verl: make test-verl")
+
+from small_verl import ENVIRONMENT, SIGNS, write_inputs  # noqa: E402
+from transformers import AutoModelForCausalLM  # noqa: E402
+
+pytestmark = pytest.mark.verl
+DEADLINE = 1500.0
+"""Seconds that anything may take on a busy machine before it is a failure (a run takes about 90 on a free one)."""
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_inputs(tmp_path_factory.mktemp("verl"))
+
+
+@pytest.fixture(autouse=True)
+def shared_memory_as_it_was() -> Iterator[None]:
+    before = set(SHARED_MEMORY.iterdir())
+    yield
+    for path in set(SHARED_MEMORY.iterdir()) - before:
+        if path.name.startswith(("psm_", "verl_weights_", "plasma", "sem.")):
+            path.unlink(missing_ok=True)
+
+
+def start(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, **ENVIRONMENT, "DZ_CACHE": str(recipe.parent / "cache"), **more}
+    return subprocess.Popen(
+        [sys.executable, "-m", "diagnosis_zero.cli", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def train(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    return start(recipe, "train", str(recipe), "--engine", "verl", *words, **more)
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+    printed, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == status, printed
+    return printed
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.2)
+
+
+def family(process: subprocess.Popen[str]) -> list[Any]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def all_gone(processes: list[Any]) -> bool:
+    """Within the time that verl is given to shut Ray down; what is left is killed, and is a failure."""
+    _, left = psutil.wait_procs(processes, timeout=120)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return not left
+
+
+def rows(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if row["kind"] == kind]
+
+
+def test_a_run_is_killed_resumed_evaluated_and_reported(recipe: Path) -> None:
+    run = recipe.parent / "runs" / "toy"
+    longer = ("--set", "train.steps=4")
+
+    process = train(recipe, *longer)
+    wait_for(run / "checkpoints" / "step-000002", process)
+    started = family(process)
+    process.kill()
+    process.communicate()
+    assert all_gone(started)
+
+    with_same_name = finish(train(recipe, *longer), status=2)
+    assert "a run of this name exists" in with_same_name
+    printed = finish(train(recipe, *longer, "--resume"))
+    assert "resuming from step " in printed
+    assert printed.splitlines()[-1] == str(run / "report.html")
+
+    steps = rows(run, "train")
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    assert [row["step"] for row in rows(run, "val")] == [0, 2, 4]
+    assert rows(run, "event") == []  # above all, no score of verl's workers that is not ours
+    assert max(row["reward/accuracy"] for row in steps) > 0  # by the catalogue alone: see small_verl
+    for name in ("reward/mean", "reward/format", "policy/grad_norm", "policy/kl", "policy/entropy", "time/step"):
+        assert all(name in row for row in steps), name
+    assert all(row["policy/mismatch_kl"] < 1e-4 for row in steps)
+
+    for step in (1, 2, 3, 4):
+        written = pq.read_table(run / "rollouts" / f"step-{step:06d}.parquet").to_pylist()
+        assert len(written) == 16
+        assert len({row["case_id"] for row in written}) == 4
+        assert all(row["answer"] in {*SIGNS.values(), None} or row["part_accuracy"] == 0 for row in written)
+    for step in (2, 4):
+        AutoModelForCausalLM.from_pretrained(run / "checkpoints" / f"step-{step:06d}")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["engine"], manifest["versions"]["verl"][:3]) == ("verl", "0.9")
+
+    finish(start(recipe, "evaluate", str(run), "--cases", str(recipe.parent / "data"), "--steps", "2,4"))
+    assert (run / "evaluations" / "step-000004" / "verdicts.jsonl").is_file()
+    finish(start(recipe, "report", str(run), "--out", str(run / "report.html")))
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_a_reward_that_raises_stops_the_run_and_leaves_no_actor(recipe: Path) -> None:
+    """The first case is as it must be, so that only the workers meet the broken ones."""
+    data = recipe.parent / "broken"
+    data.mkdir()
+    for name in ("cases.jsonl", "val.parquet", "manifest.json"):
+        (data / name).write_bytes((recipe.parent / "data" / name).read_bytes())
+    table = pq.read_table(recipe.parent / "data" / "train.parquet")
+    broken = table.to_pylist()
+    for row in broken[1:]:
+        row["reward_model"]["ground_truth"] = "{}"
+    pq.write_table(type(table).from_pylist(broken, schema=table.schema), data / "train.parquet")
+
+    process = train(recipe, "--set", f"data.folder={data}", "--set", "run.name=broken")
+    wait_for(recipe.parent / "runs" / "broken" / "verl" / "validation", process)
+    started = family(process)
+    printed = finish(process, status=2)
+    assert "ground truth from 'made' without a list of names" in printed
+    assert "Traceback" not in printed
+    assert all_gone(started)
+
+
+def test_a_signal_stops_the_run_and_says_how_to_go_on(recipe: Path) -> None:
+    process = train(recipe, "--set", "run.name=stopped")
+    wait_for(recipe.parent / "runs" / "stopped" / "verl" / "validation", process)
+    started = family(process)
+    process.send_signal(signal.SIGTERM)
+    assert "go on with --engine verl --resume" in finish(process)
+    assert all_gone(started)
+
+
+# --- before Ray starts
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("verl.trainer.n_gpus_per_node=4", "wants 1 node.s. of 4 GPUs, there is 1 node.s. with 2 GPUs"),
+        ("verl.trainer.nnodes=2", "wants 2 node.s. of 2 GPUs"),
+        ("rollout.prompts=3", "completions of an update do not divide"),
+        ("verl.trainer.no_such_key=1", "no_such_key"),
+        ("verl.actor_rollout_ref.actor.fsdp_config.fsdp_size=word", "verl refuses|verl does not know"),
+        ("verl.actor_rollout_ref.rollout.name=vllm", "vllm, which is not installed"),
+        ("reward.catalogue=nowhere.sqlite", "nowhere.sqlite"),
+        ("prompt.template=diagnosis", "not of the recipe's template"),
+        ("train.overlong=mask", "verl cannot do this recipe"),
+    ],
+)
+def test_bad_input_stops_before_ray(recipe: Path, setting: str, message: str) -> None:
+    name = f"bad-{abs(hash(setting))}"
+    group = ("--set", "rollout.group=3") if "prompts" in setting else ()
+    process = train(recipe, "--set", setting, *group, "--set", f"run.name={name}")
+    printed = finish(process, status=2)
+    assert re.search(message, printed), printed
+    assert not (recipe.parent / "runs" / name / "verl" / "output-from-000000.log").exists()
+
+
+def test_a_cluster_that_does_not_answer(recipe: Path) -> None:
+    printed = finish(train(recipe, "--set", "run.name=alone", RAY_ADDRESS="127.0.0.1:1"), status=2)
+    assert "no Ray cluster answers at 127.0.0.1:1" in printed
+
+
+def test_the_dry_run_prints_the_command_and_writes_nothing(recipe: Path) -> None:
+    printed = finish(train(recipe, "--set", "run.name=dry", "--dry-run"))
+    assert "python -m verl.trainer.main_ppo data.train_files=" in printed.replace("'", "")
+    assert not (recipe.parent / "runs" / "dry").exists()
