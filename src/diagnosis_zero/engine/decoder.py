@@ -4,7 +4,8 @@ A step of few rows does little arithmetic: it streams the weights and starts man
 that read the same input are one matrix, every matrix is stored the way oneDNN reads it (packed once a rollout, freed
 after it), and the residual is added inside the product (measured: ``benchmarks/NOTES.md``).
 
-On other devices, and for models whose projections are not plain linear layers (LoRA), the model's own forward is used.
+On other devices, in bf16 (oneDNN packs it only with AVX-512), and for models whose projections are not plain linear
+layers (LoRA), the model's own forward is used.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 
 def decoder(model: Any, rows: int) -> Logits:
     """The quickest way to decode about ``rows`` rows at once with this model as it is now."""
-    if model.device.type == "cpu" and torch.backends.mkldnn.is_available() and _plain(model):
+    plain = model.dtype == torch.float32 and _plain(model)
+    if plain and model.device.type == "cpu" and torch.backends.mkldnn.is_available():
         return _PackedDecoder(model, rows)
     return _ModelDecoder(model)
 

@@ -16,6 +16,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
 from diagnosis_zero.engine import attention
+from diagnosis_zero.engine.lean import make_lean
 from diagnosis_zero.errors import InputError
 
 FAMILIES = ("llama", "qwen2", "qwen3")
@@ -79,7 +80,7 @@ def load_tokenizer(path: str | Path, trust_remote_code: bool) -> Any:
 def _model(path: str | Path, config: Any, dtype: torch.dtype, trust_remote_code: bool) -> Any:
     attention.register()
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             path,
             config=config,
             dtype=dtype,
@@ -87,6 +88,8 @@ def _model(path: str | Path, config: Any, dtype: torch.dtype, trust_remote_code:
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
         )
+        make_lean(model)
+        return model
     except Exception as error:  # safetensors raises its own type for a truncated file
         if type(error).__name__ == "SafetensorError":
             raise OSError(f"a weights file is truncated or damaged ({error}); fetch it again") from error
@@ -98,6 +101,7 @@ def prepare(model: Any) -> Any:
     check_supported(model.config, type(model).__name__)
     attention.register()
     model.set_attn_implementation(attention.NAME)
+    make_lean(model)
     return model
 
 
