@@ -102,12 +102,18 @@ def decode(row: dict[str, Any], kind: type[T], where: tuple[Path, int]) -> T:
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, object) of a JSONL file; empty lines are passed over."""
+    for number, raw in read_lines(path):
+        yield number, parse_row(raw, (path, number))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The same with the lines as they stand, for who goes on behind a bad one (``parse_row``)."""
     if not path.is_file():
         raise InputError("no such file", where=path)
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
             if raw.strip():
-                yield number, parse_row(raw, (path, number))
+                yield number, raw
 
 
 def parse_row(raw: bytes, where: tuple[Path, int]) -> dict[str, Any]:

@@ -114,6 +114,30 @@ def test_a_bad_row_is_told_and_nothing_is_written(tmp_path: Path, line: str, say
     assert not out.exists()
 
 
+def test_bad_rows_are_skipped_counted_and_kept_aside_where_asked(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    good, bad = '{"prediction": "a", "references": ["a"]}', ['{"references": ["a"]}', '{"prediction": "a"']
+    pairs.write_text("\n".join([good, bad[0], good, bad[1], good]) + "\n")
+    words = ("score", pairs, "--out", out, "--catalogue", "none", "--skip-bad", "--json", tmp_path / "figures.json")
+    shown = run(*words).splitlines()
+    aside = tmp_path / "out.rejected.jsonl"
+    assert shown[0].startswith("3 rows: label 2 3")
+    assert shown[-2:] == ["2 bad rows left out", str(aside)]
+    assert len(out.read_text().splitlines()) == 3
+    kept = [json.loads(line) for line in aside.read_text().splitlines()]
+    assert [(row["line"], row["raw"]) for row in kept] == [(2, bad[0]), (4, bad[1])]
+    assert "'prediction'" in kept[0]["message"]
+    assert json.loads((tmp_path / "figures.json").read_text())["rejected"] == 2
+
+
+def test_a_file_of_bad_rows_alone_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    pairs.write_text("{}\n[]\n")
+    with pytest.raises(InputError, match="all 2 are bad"):
+        run("score", pairs, "--out", out, "--catalogue", "none", "--skip-bad")
+    assert list(tmp_path.iterdir()) == [pairs]
+
+
 def test_audit(index: Path, tmp_path: Path) -> None:
     shown = run("catalogue", "audit", "--catalogue", index, "--json", tmp_path / "audit.json")
     assert shown.splitlines()[0].split() == ["method", "diseases", "another", "accepted", "synonyms", "accepted"]

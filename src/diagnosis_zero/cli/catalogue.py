@@ -152,24 +152,39 @@ def score(
     catalogue: Opened = "default",
     method: Annotated[str, typer.Option(help="ontology, or sequence (the original system's formula).")] = "ontology",
     limit: Annotated[int | None, typer.Option(min=1, help="Read this many rows at most.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Put bad rows into OUT's neighbour .rejected.jsonl instead of stopping.")
+    ] = False,
     json_out: Json = None,
 ) -> None:
     """Score predicted names against accepted ones: 2 the same disease, 1 an accepted hypernym, 0 neither."""
     from collections import Counter
 
-    from diagnosis_zero.nomenclature.score import score_rows
-    from diagnosis_zero.records import atomic_write, read_rows, write_json
+    from diagnosis_zero.cases.source import Rejected
+    from diagnosis_zero.nomenclature.score import score_lines
+    from diagnosis_zero.records import atomic_write, read_lines, write_json, write_jsonl
 
     judge = _method(method, None if method == "sequence" else _open(catalogue))
     labels: Counter[int] = Counter()
+    rejected: list[Rejected] = []
     with atomic_write(out) as handle:
-        for row in score_rows(_shown(islice(read_rows(pairs), limit), "scoring"), judge, pairs):
+        for row in score_lines(_shown(islice(read_lines(pairs), limit), "scoring"), judge, pairs, skip_bad):
+            if isinstance(row, Rejected):
+                rejected.append(row)
+                continue
             labels[row["label"]] += 1
             handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if rejected and not labels:
+            raise InputError(f"no row is left: all {len(rejected):,} are bad ({rejected[0].message})", where=pairs)
     if json_out:
-        write_json(json_out, {"rows": labels.total(), "labels": {str(label): labels[label] for label in (2, 1, 0)}})
+        counts = {str(label): labels[label] for label in (2, 1, 0)}
+        write_json(json_out, {"rows": labels.total(), "labels": counts, "rejected": len(rejected)})
     typer.echo(f"{labels.total():,} rows: " + ", ".join(f"label {label} {labels[label]:,}" for label in (2, 1, 0)))
     typer.echo(out)
+    if skip_bad:
+        aside = out.with_suffix(".rejected.jsonl")
+        typer.echo(f"{write_jsonl(aside, rejected):,} bad rows left out")
+        typer.echo(aside)
 
 
 def _method(name: str, catalogue: Catalogue | None) -> MatchFn:

@@ -6,25 +6,38 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from diagnosis_zero.cases.source import Rejected
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.records import parse_row
 from diagnosis_zero.types import Match
 
 MatchFn = Callable[[str, Sequence[str], Sequence[str]], Match]
 """(prediction, references, reference identifiers) to a verdict."""
 
 
-def score_rows(rows: Iterable[tuple[int, dict[str, Any]]], method: MatchFn, path: Path) -> Iterator[dict[str, Any]]:
+def score_lines(
+    lines: Iterable[tuple[int, bytes]], method: MatchFn, path: Path, skip_bad: bool = False
+) -> Iterator[dict[str, Any] | Rejected]:
     """Each row with "label", "score", "rule", "matched_id" added.
 
     Args:
-        rows: (line number, row); a row may also hold "reference_ids".
+        lines: (line number, line of JSONL); a row may also hold "reference_ids".
         path: the file they came from, for errors.
+        skip_bad: a bad row comes out as ``Rejected`` in its place, instead of stopping the work.
 
     Raises:
-        InputError: a row without a text "prediction" or without "references".
+        InputError: a line that is no JSON object, or a row without a text "prediction" or without "references".
     """
-    for number, row in rows:
-        prediction, references, ids = _read(row, (path, number))
+    for number, line in lines:
+        try:
+            row = parse_row(line, (path, number))
+            prediction, references, ids = _read(row, (path, number))
+        except InputError as fault:
+            if not skip_bad:
+                raise
+            words = " ".join(part for part in (fault.what, fault.mend) if part)
+            yield Rejected(str(path), number, "bad_row", words, raw=line.decode("utf-8", errors="replace").rstrip())
+            continue
         verdict = method(prediction, references, ids)
         yield {
             **row,
