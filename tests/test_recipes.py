@@ -45,7 +45,7 @@ def test_seed_recipe_holds_the_originals_hyperparameters(size: str) -> None:
     assert (train.clip_low, train.clip_high, train.entropy_coefficient) == (0.2, 0.2, 0.0)
     assert (train.aggregation, train.normalise, train.objective) == ("token-mean", "std", "grpo")
     assert recipe.reward.method == "sequence"
-    assert recipe.reward.weights == {"accuracy": 1.0, "extracted": 0.1, "format": 0.0}
+    assert recipe.reward.weights == {"accuracy": 1.0, "extracted": 0.1, "format": 0.0, "hypernym": 0.0}
     assert recipe.warmstart is None
     assert (recipe.eval.every, recipe.checkpoint.every) == (10, 50)
 

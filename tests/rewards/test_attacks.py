@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from attack_texts import ATTACKS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -221,6 +222,25 @@ def test_on_a_well_known_disease(name: str, catalogue: str | None, reward_with: 
     assert reward(text, case).score <= honest_wrong(reward, case)
 
 
+@pytest.mark.parametrize("catalogue", [None, "default"])
+@pytest.mark.parametrize(
+    ("truth", "other", "third"),
+    [
+        ("Marfan syndrome", "Ehlers-Danlos syndrome", "homocystinuria"),
+        ("Cystinosis", "Phenylketonuria", "Achondroplasia"),
+        ("Amyotrophic lateral sclerosis type 1", "Kennedy disease", "Huntington disease"),
+    ],
+)
+def test_attacks_by_a_reader_of_the_code(
+    truth: str, other: str, third: str, catalogue: str | None, reward_with: RewardWith
+) -> None:
+    reward, case = reward_with(catalogue), case_of(truth)
+    answers = [filled(template, truth, other, third) for template in ATTACKS]
+    answers += ["".join(letter + "\u0336" for letter in truth), f"{truth} (formerly known as {other}) or not"]
+    limit = honest_wrong(reward, case)
+    assert [answer for answer in answers if reward(render("The findings fit.", answer), case).score > limit] == []
+
+
 def strangers(
     diseases: list[tuple[str, str]], reward: RewardFn, count: int, seed: int
 ) -> list[tuple[tuple[str, str], str, str]]:
@@ -239,7 +259,7 @@ def test_on_drawn_diseases(catalogue: str | None, reward_with: RewardWith, hpo_d
     reward, paid = reward_with(catalogue), []
     for (identifier, truth), other, third in strangers(hpo_diseases, reward, count=20, seed=0):
         case = case_of(truth, identifier)
-        for name, template in SLOTS.items():
+        for name, template in (*SLOTS.items(), *zip(ATTACKS, ATTACKS, strict=True)):
             text = render("The findings fit.", filled(template, truth, other, third))
             if reward(text, case).score > honest_wrong(reward, case):
                 paid.append((name, filled(template, truth, other, third)))

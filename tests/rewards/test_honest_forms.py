@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from honest_texts import HONEST
 
 from diagnosis_zero.parsing import render
 from diagnosis_zero.types import Case, RewardFn
@@ -206,6 +207,15 @@ def written(form: str, name: str) -> str:
 def test_forms(form: str, catalogue: str | None, reward_with: RewardWith) -> None:
     answer = written(FORMS[form], "Marfan syndrome")
     assert accuracy(reward_with(catalogue), answer, ["Marfan syndrome"]) == 1.0
+
+
+@pytest.mark.parametrize("catalogue", [None, "default"])
+@pytest.mark.parametrize(
+    "name", ["Marfan syndrome", "Cystinosis", "Charcot-Marie-Tooth disease type 1A", "Renal hypodysplasia/aplasia 1"]
+)
+def test_more_forms(name: str, catalogue: str | None, reward_with: RewardWith) -> None:
+    reward = reward_with(catalogue)
+    assert [form for form in HONEST if accuracy(reward, form.format(name=name), [name]) != 1.0] == []
 
 
 @pytest.mark.parametrize("catalogue", [None, "default"])
