@@ -188,7 +188,7 @@ def _go_back(
             newest = max((int(path.stem.rpartition("-")[2]) for path in source.glob("metrics-from-*.jsonl")), default=0)
             state = _translation(recipe, folder, source, newest, cases, reward, tokenizer, log)
             run_folder.translate(state, ended=True)
-        _merge(state, None, view)
+            _merge(state, None, view)
         run_folder.cut_after(source, saved)
         view.say(f"resuming from step {saved}")
     checkpoint.cut_after(folder, -1 if saved is None else saved)
