@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import errors
 from ward import Ward, complaints, edit_json, of
 
-from diagnosis_zero.doctor import examine
+from diagnosis_zero.doctor import examine, model
 from diagnosis_zero.doctor.notes import Note, ok
+from diagnosis_zero.errors import InputError
 
 
 def test_a_healthy_recipe_has_no_complaint(ward: Ward) -> None:
@@ -30,7 +32,6 @@ def test_without_model_and_cases_the_other_checks_still_run(
     ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are told, with what to do; the objective and the reward are examined on stand-ins."""
-    from diagnosis_zero.doctor import model
 
     def unreachable(self: object, name: str, timeout: float) -> None:
         raise OSError("no route to host")
@@ -45,6 +46,32 @@ def test_without_model_and_cases_the_other_checks_still_run(
     assert {"reward.gold", "reward.drift", "step", "step.resume"} <= {
         note.check for note in notes if note.level == "ok"
     }
+
+
+@pytest.mark.parametrize(
+    ("refusal", "mend"),
+    [
+        (errors.GatedRepoError, "Accept its terms"),
+        (errors.RepositoryNotFoundError, "for a private model log in"),
+        (ConnectionError, "hf download"),
+    ],
+)
+def test_why_the_hub_gives_no_model_is_told(
+    refusal: type[Exception], mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, name: str, timeout: float) -> None:
+        raise refusal.__new__(refusal, "no")
+
+    monkeypatch.setattr(model.HfApi, "model_info", refuse)
+    with pytest.raises(InputError) as told:
+        model.find("somebody/model-1B")
+    assert mend in told.value.mend
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "./nowhere", "-"])
+def test_a_name_that_cannot_be_of_the_hub_is_not_asked_for(name: str) -> None:
+    with pytest.raises(InputError, match="neither a folder here nor a Hugging Face id"):
+        model.find(name)
 
 
 @pytest.mark.parametrize(

