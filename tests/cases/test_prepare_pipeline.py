@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rarearena_rows import row, write_rows
 
 from diagnosis_zero import licences, prompts, records
-from diagnosis_zero.cases import rarearena
+from diagnosis_zero.cases import export, rarearena
 from diagnosis_zero.cases.export import read_cases
 from diagnosis_zero.cases.length import token_counter
 from diagnosis_zero.cases.prepare import hash_of, prepare
@@ -221,3 +223,47 @@ def test_the_manifest_notes_what_may_be_done_with_the_cases(tmp_path: Path) -> N
     assert manifest["licences"] == {"rarearena": licences.CASES["rarearena"]}
     stated = prepared(tmp_path, [row(1)], licence="CC BY-SA 4.0", overwrite=True)
     assert stated["licences"] == {"rarearena": "CC BY-SA 4.0"}
+
+
+def test_sharded_parquet_holds_the_same_rows_in_the_same_order(tmp_path: Path) -> None:
+    for name, shard_rows in (("whole", None), ("sharded", 5)):
+        (tmp_path / name).mkdir()
+        prepared(tmp_path / name, [row(number) for number in range(1, 41)], shard_rows=shard_rows)
+    whole, sharded = tmp_path / "whole" / "out", tmp_path / "sharded" / "out"
+    assert records.sha256(whole / "cases.jsonl") == records.sha256(sharded / "cases.jsonl")
+    sizes = []
+    for split in ("train", "val", "test"):
+        files = sorted(sharded.glob(f"{split}-*.parquet"))
+        sizes.append([pq.read_metadata(file).num_rows for file in files])
+        together = [one for file in files for one in pq.read_table(file).to_pylist()]
+        assert together == pq.read_table(whole / f"{split}.parquet").to_pylist()
+    assert sizes == [[5, 5, 5, 5, 5], [3], [5, 5, 2]]
+
+
+def test_an_id_that_comes_twice_is_found_across_files(tmp_path: Path) -> None:
+    def source() -> Iterator[Case]:
+        for number in range(3):
+            extra = {"file": f"part-{number}.parquet", "line": "7"}
+            yield Case(f"c{number % 2}", "made", "s", f"text {number}", ("Gout",), extra=extra)
+
+    message = r"part-2.parquet:7: the id 'c0' stands already in part-0.parquet, line 7"
+    with pytest.raises(InputError, match=message):
+        prepare(source(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_does_not_grow_with_the_texts_or_the_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five times the cases, a kilobyte of text and 200 letters of id each, cost less than 100 bytes a case more."""
+    monkeypatch.setattr(export, "ROWS_A_GROUP", 50)
+
+    def peak(count: int) -> int:
+        cases = (Case(f"{i}" + "i" * 200, "made", "article", "word " * 200, ("Gout",)) for i in range(count))
+        tracemalloc.start()
+        prepare(cases, tmp_path / str(count), split="random")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(10)  # what is loaded once
+    small, large = peak(1_000), peak(5_000)
+    assert large - small < 100 * 4_000

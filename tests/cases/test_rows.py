@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnosis_zero.cases.rows import Row, count_lines, read_rows
+from diagnosis_zero.cases.rows import Row, count_rows, read_rows, shards
 from diagnosis_zero.cases.source import Rejected
 from diagnosis_zero.errors import InputError
 
@@ -160,5 +163,41 @@ def test_an_array_reads_as_its_objects_a_line_each(
     assert [fields for _, fields in told(array)] == [fields for _, fields in told(lines)] == objects
 
 
-def test_count_lines_counts_breaks(tmp_path: Path) -> None:
-    assert count_lines(written(tmp_path, b"a\nb\nc\n")) == 3
+def test_rows_of_text_are_counted_by_their_breaks(tmp_path: Path) -> None:
+    assert count_rows(written(tmp_path, b"a\nb\nc\n")) == 3
+
+
+def parquet(path: Path, rows: list[dict[str, object]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+    return path
+
+
+def test_rows_of_parquet_are_numbered_across_its_groups(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"a": i, "b": [f"x{i}"], "c": None} for i in range(5)]
+    path = parquet(tmp_path / "t.parquet", rows)
+    assert told(path) == [(i + 1, row) for i, row in enumerate(rows)]
+    assert count_rows(path) == 5
+
+
+def test_dates_of_parquet_are_read_as_iso_text(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "t.parquet", [{"when": date(2020, 2, 3)}])
+    assert told(path) == [(1, {"when": "2020-02-03"})]
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.99])
+def test_damaged_parquet_is_named(tmp_path: Path, keep: float) -> None:
+    path = parquet(tmp_path / "t.parquet", [{"a": "x" * 50, "b": i} for i in range(200)])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(InputError, match=r"t\.parquet: a damaged Parquet file"):
+        list(read_rows(path))
+
+
+def test_shards_are_read_in_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b.parquet", "a.parquet"):
+        parquet(tmp_path / name, [{"a": name}])
+    (tmp_path / "README.md").write_text("no shard")
+    assert [path.name for path in shards(tmp_path)] == ["a.parquet", "b.parquet"]
+    assert count_rows(tmp_path) == 2
+    with pytest.raises(InputError, match="without Parquet files"):
+        shards(tmp_path.parent)

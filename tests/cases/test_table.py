@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from diagnosis_zero.cases.source import Rejected
@@ -75,3 +78,19 @@ def test_an_unknown_column_names_the_nearest(tmp_path: Path) -> None:
 def test_a_bad_map_says_what_is_missing(assignments: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         column_map(assignments)
+
+
+def test_shards_of_parquet_give_the_same_cases_as_one_table_of_text(tmp_path: Path) -> None:
+    rows = [{"no": f"c{i}", "story": f"Fever {i}", "dx": "Marfan syndrome|MFS"} for i in range(5)]
+    columns = column_map(["text=story", "names=dx", "id=no"])
+    lines = write(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "t.jsonl")
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number, part in enumerate((rows[:2], rows[2:])):
+        pq.write_table(pa.Table.from_pylist(part), folder / f"part-{number}.parquet")
+    found = [case for case in read(folder, columns) if isinstance(case, Case)]
+    assert [replace(case, extra={}) for case in found] == [
+        replace(case, extra={}) for case in read(lines, columns) if isinstance(case, Case)
+    ]
+    second = str(folder / "part-1.parquet")
+    assert [(case.extra["file"], case.extra["line"]) for case in found[2:]] == [(second, str(n)) for n in (1, 2, 3)]

@@ -1,4 +1,5 @@
-"""A data folder: ``cases.jsonl`` is the truth, and {train,val,test}.parquet are the same cases in verl's columns."""
+"""A data folder: ``cases.jsonl`` is the truth, and {train,val,test}.parquet are the same cases in verl's columns, each
+one file or shards (train-00000.parquet, ...)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,30 +66,54 @@ def iter_cases(folder: Path, split: str | None = None) -> Iterator[Case]:
             yield case
 
 
-def write_cases(folder: Path, cases: Iterable[Case], template: str) -> None:
-    """``cases.jsonl`` and the Parquet file of every split, in one pass over cases that have their split."""
-    waiting: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+def write_cases(folder: Path, cases: Iterable[Case], template: str, shard_rows: int | None = None) -> None:
+    """``cases.jsonl`` and the Parquet of every split, in one pass over cases that have their split."""
     written = Counter[str]()
     with ExitStack() as stack:
         lines = stack.enter_context(records.atomic_write(folder / "cases.jsonl"))
-        files: dict[str, pq.ParquetWriter] = {
-            split: stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", COLUMNS, compression="zstd"))
-            for split in SPLITS
-        }
+        files = {split: stack.enter_context(_Parquet(folder, split, shard_rows)) for split in SPLITS}
         for case in cases:
             assert case.split in SPLITS
             lines.write(records.to_line(case) + "\n")
-            waiting[case.split].append(verl_row(case, written[case.split], template))
+            files[case.split].add(verl_row(case, written[case.split], template))
             written[case.split] += 1
-            if len(waiting[case.split]) == ROWS_A_GROUP:
-                _flush(files[case.split], waiting[case.split])
-        for split, rows in waiting.items():
-            _flush(files[split], rows)
 
 
-def _flush(file: pq.ParquetWriter, rows: list[dict[str, Any]]) -> None:
-    file.write_table(pa.Table.from_pylist(rows, schema=COLUMNS))
-    rows.clear()
+class _Parquet:
+    """The rows of one split, written a group at a time; with ``shard_rows`` a new file begins after so many."""
+
+    def __init__(self, folder: Path, split: str, shard_rows: int | None) -> None:
+        self.folder, self.split, self.shard_rows = folder, split, shard_rows
+        self.rows: list[dict[str, Any]] = []
+        self.in_shard = self.shards = 0
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self.file.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        if self.in_shard == self.shard_rows:
+            self._flush()
+            self.file.close()
+            self._open()
+        self.rows.append(row)
+        self.in_shard += 1
+        if len(self.rows) == ROWS_A_GROUP:
+            self._flush()
+
+    def _open(self) -> None:
+        name = self.split if self.shard_rows is None else f"{self.split}-{self.shards:05}"
+        self.file = pq.ParquetWriter(self.folder / f"{name}.parquet", COLUMNS, compression="zstd")
+        self.in_shard, self.shards = 0, self.shards + 1
+
+    def _flush(self) -> None:
+        if self.rows:
+            self.file.write_table(pa.Table.from_pylist(self.rows, schema=COLUMNS))
+            self.rows.clear()
 
 
 def verl_row(case: Case, index: int, template: str) -> dict[str, Any]:

@@ -1,17 +1,21 @@
-"""From any source to a data folder, in two passes, so that memory does not grow with the texts.
+"""From any source to a data folder, in two passes, so that memory does not grow with the texts or the ids.
 
     source -> duplicates -> length -> leakage -> spool        keys -> split        spool -> export
 
-The first pass checks every item, spools the cases it keeps and remembers a small key of each; the rule of the split
-needs all keys at once; the second pass writes the cases, each with its split. Every stage of the first pass takes
-and yields ``Case | Rejected``, one for one: what is read is kept or dropped, and counted once, where it is spooled.
+The first pass checks every item, spools the cases it keeps and remembers a number of each, that of its key; ids wait
+on disk. The rule of the split needs all keys at once; the second pass writes the cases, each with its split. Every
+stage of the first pass takes and yields ``Case | Rejected``, one for one: what is read is kept or dropped, and counted
+once, where it is spooled.
 """
 
 from __future__ import annotations
 
+import sqlite3
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
@@ -42,8 +46,12 @@ Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 
 @dataclass(slots=True)
 class _Tally:
-    keys: list[Key] = field(default_factory=list)
-    leaking: list[bool] = field(default_factory=list)
+    """Of every case kept, in order: the number of its key (equal keys have one: there are far fewer diseases than
+    cases), and whether its text names the answer."""
+
+    numbers: dict[Key, int] = field(default_factory=dict)
+    keys: array[int] = field(default_factory=lambda: array("L"))
+    leaking: bytearray = field(default_factory=bytearray)
     sources: set[str] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -66,6 +74,7 @@ def prepare(
     ignored: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     licence: str | None = None,
+    shard_rows: int | None = None,
     track: Track = lambda items, *_: items,
 ) -> dict[str, Any]:
     """Write the data folder ``out`` from the first ``limit`` items of a source; its manifest.
@@ -73,7 +82,8 @@ def prepare(
     ``max_prompt_tokens`` needs ``count_tokens``: longer prompts are dropped, never cut. ``synonyms`` are further
     names of a case's disease to look for in its text. The manifest holds the hashes of ``inputs``, the files read,
     and as given ``settings`` and ``ignored``, the files passed over. ``licence`` is what may be done with the cases,
-    where it is not what is known of their source. ``out`` appears whole at the end; on any error nothing is left of it.
+    where it is not what is known of their source. ``shard_rows``: cut the Parquet files into shards of so many rows.
+    ``out`` appears whole at the end; on any error nothing is left of it.
 
     Raises:
         InputError: a bad row without ``skip_bad``, no case at all, an unknown split, or ``out`` is taken.
@@ -81,7 +91,7 @@ def prepare(
     rule = rule_named(split)
     with appearing(out, overwrite) as folder:
         items = track(islice(source, limit), "reading", limit)
-        items = _first_of_each_id(items, inputs)
+        items = _first_of_each_id(items, inputs, folder / "ids.sqlite")
         if max_prompt_tokens is not None:
             assert count_tokens is not None
             items = _short_enough(items, inputs, max_prompt_tokens, count_tokens, template)
@@ -89,8 +99,8 @@ def prepare(
         spool = folder / "spool.jsonl"
         tally = _spool(items, spool, folder / "rejected.jsonl", rule.key, skip_bad)
         _check_any(tally, inputs)
-        splits = assign(tally.keys, rule.hold_out, seed)
-        export.write_cases(folder, track(_with_splits(spool, splits), "writing", len(splits)), template)
+        splits = assign(list(map(list(tally.numbers).__getitem__, tally.keys)), rule.hold_out, seed)
+        export.write_cases(folder, track(_with_splits(spool, splits), "writing", len(splits)), template, shard_rows)
         spool.unlink()
         manifest = {
             **_counts(tally, splits),
@@ -113,16 +123,28 @@ def prepare(
     return manifest
 
 
-def _first_of_each_id(items: Iterable[Item], inputs: Sequence[Path]) -> Iterator[Item]:
-    first: dict[str, str] = {}
-    for item in items:
-        if isinstance(item, Case):
-            if item.id in first:
-                message = f"the id {item.id!r} stands already in {first[item.id]}. Give every case its own."
+def _first_of_each_id(items: Iterable[Item], inputs: Sequence[Path], index: Path) -> Iterator[Item]:
+    with closing(sqlite3.connect(index)) as known:
+        known.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        known.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, place TEXT) WITHOUT ROWID")
+        for item in items:
+            if isinstance(item, Case) and (place := _known_since(known, item)):
+                message = f"the id {item.id!r} stands already in {place}. Give every case its own."
                 item = reject(item, inputs, "duplicate_id", message)
-            else:
-                first[item.id] = item.extra.get("file") or f"line {item.extra.get('line', '?')}"
-        yield item
+            yield item
+    index.unlink()
+
+
+def _known_since(known: sqlite3.Connection, case: Case) -> str | None:
+    """The place of the case that had this id before; None, and it is noted, where there was none."""
+    file, line = case.extra.get("file"), f"line {case.extra.get('line', '?')}"
+    place = ", ".join([file, line] if file and "line" in case.extra else [file or line])
+    key = case.id.encode()
+    try:
+        known.execute("INSERT INTO ids VALUES (?, ?)", (key, place))
+    except sqlite3.IntegrityError:
+        return str(known.execute("SELECT place FROM ids WHERE id = ?", (key,)).fetchone()[0])
+    return None
 
 
 def _short_enough(
@@ -172,12 +194,11 @@ def _with_leaks(items: Iterable[Item], inputs: Sequence[Path], synonyms: Synonym
 
 def _spool(items: Iterable[Item], spool: Path, rejected: Path, key: Callable[[Case], Key], skip_bad: bool) -> _Tally:
     tally = _Tally()
-    known: dict[Key, Key] = {}  # equal keys are one object: there are far fewer diseases than cases
     with spool.open("w", encoding="utf-8") as kept, rejected.open("w", encoding="utf-8") as dropped:
         for item in items:
             if isinstance(item, Case):
                 kept.write(records.to_line(item) + "\n")
-                tally.keys.append(known.setdefault(found := key(item), found))
+                tally.keys.append(tally.numbers.setdefault(key(item), len(tally.numbers)))
                 tally.leaking.append(bool(item.leaks))
                 tally.sources.add(item.source)
             elif skip_bad or item.reason in DROPPED_BY_RULE:

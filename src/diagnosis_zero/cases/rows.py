@@ -1,7 +1,8 @@
-"""Rows of a user's file, whatever its form: JSON Lines, one JSON array, or CSV; each with the line it starts on.
+"""Rows of a user's file, whatever its form: JSON Lines, one JSON array, CSV or Parquet; each with its line (of Parquet
+its row).
 
 A row that cannot be read is a ``Rejected`` and reading goes on behind it; a file that cannot be read at all is an
-``InputError``. JSON Lines and CSV are read a row at a time; a JSON array is held in memory whole.
+``InputError``. JSON Lines and CSV are read a row at a time, Parquet a thousand; a JSON array is held in memory whole.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from diagnosis_zero.cases.source import Rejected
 from diagnosis_zero.errors import InputError
 
+PARQUET = b"PAR1"
+_BATCH = 1000
 _BOM = b"\xef\xbb\xbf"
 _PIECE = 1 << 20
 _NOT_TEXT = {
@@ -23,7 +30,6 @@ _NOT_TEXT = {
     b"\xfe\xff": ("UTF-16 text", "Convert the file to UTF-8."),
     b"\x1f\x8b": ("a gzip archive", "Unpack it first."),
     b"PK\x03\x04": ("a zip archive", "Unpack it first."),
-    b"PAR1": ("a Parquet file", "Give the JSON or CSV file that it was made from."),
     b"version https://git-lfs": ("a Git LFS pointer, not the data itself", "Fetch the data: git lfs pull."),
 }
 
@@ -38,13 +44,15 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row | Rejected]:
-    """Every row of a JSON Lines, JSON array, CSV or TSV file; a byte order mark and CRLF are no matter.
+    """Every row of a JSON Lines, JSON array, CSV, TSV or Parquet file; a byte order mark and CRLF are no matter.
 
     Raises:
         InputError: there is no such file, it is not UTF-8 text, or holds no row.
     """
     start = _check(path)
-    if path.suffix.lower() in {".csv", ".tsv"} or (path.suffix == ".txt" and start[:1] not in {b"{", b"["}):
+    if start.startswith(PARQUET):
+        rows = _parquet_rows(path)
+    elif path.suffix.lower() in {".csv", ".tsv"} or (path.suffix == ".txt" and start[:1] not in {b"{", b"["}):
         rows = _csv_rows(path)
     else:
         rows = _array_rows(path) if start[:1] == b"[" else _line_rows(path)
@@ -56,9 +64,30 @@ def read_rows(path: Path) -> Iterator[Row | Rejected]:
         raise InputError("the file holds no row", where=path)
 
 
-def count_lines(path: Path) -> int:
-    """Line breaks in the file: about how many rows it has, for a progress bar."""
+def shards(path: Path) -> list[Path]:
+    """The Parquet files of a folder, in order of name; of anything else, itself.
+
+    Raises:
+        InputError: a folder without Parquet files.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.parquet"))
+    if not found:
+        raise InputError("a folder without Parquet files", where=path, mend="Give a file, or a folder of shards.")
+    return found
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a file or a folder of shards has, for a progress bar: of text about as many as line breaks."""
+    return sum(_count(file) for file in shards(path))
+
+
+def _count(path: Path) -> int:
     with _open(path) as handle:
+        if handle.read(len(PARQUET)) == PARQUET:
+            return int(_parquet(path).metadata.num_rows)
+        handle.seek(0)
         return sum(piece.count(b"\n") for piece in iter(lambda: handle.read(_PIECE), b""))
 
 
@@ -219,3 +248,25 @@ def _csv_row(path: Path, line: int, header: list[str], cells: list[str]) -> Row 
         message = f"{len(cells)} cells under {len(header)} columns. Quote cells that hold the separator."
         return Rejected(str(path), line, "wrong_cells", message, raw)
     return Row(line, dict(zip(header, cells, strict=True)), raw)
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowException as error:
+        raise InputError(f"a damaged Parquet file ({error})", where=path) from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Row | Rejected]:
+    with _parquet(path) as file:
+        for number, fields in enumerate(_records(path, file), start=1):
+            plain = {name: str(value) if isinstance(value, date) else value for name, value in fields.items()}
+            yield Row(number, plain, json.dumps(plain, ensure_ascii=False, default=str))
+
+
+def _records(path: Path, file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in file.iter_batches(batch_size=_BATCH):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"a damaged Parquet file ({error})", where=path) from error

@@ -60,6 +60,10 @@ class Options:
     licence: Annotated[
         str, typer.Option(help="What may be done with the cases: stands in reports and exported models.")
     ] = ""
+    shard_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut each Parquet file into shards of so many rows: train-00000.parquet ..."),
+    ] = None
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an older data folder, once the new one is whole.")
     ] = False
@@ -99,15 +103,17 @@ def rarearena(
 ) -> None:
     """RareArena: case reports of rare diseases."""
     from diagnosis_zero.cases.rarearena import read
-    from diagnosis_zero.cases.rows import count_lines
+    from diagnosis_zero.cases.rows import count_rows
 
-    _prepare(read(file, task), options, [file], {"source": "rarearena", "task": task}, count_lines(file))
+    _prepare(read(file, task), options, [file], {"source": "rarearena", "task": task}, count_rows(file))
 
 
 @commands.command()
 @_takes_options
 def table(
-    file: Annotated[Path, typer.Argument(help="A CSV, TSV, JSON Lines or JSON file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A CSV, TSV, JSON Lines, JSON or Parquet file, or a folder of Parquet shards.")
+    ],
     options: Options,
     columns: Annotated[
         list[str],
@@ -120,11 +126,11 @@ def table(
     ],
 ) -> None:
     """Any table of cases, by a map from fields to columns."""
-    from diagnosis_zero.cases.rows import count_lines
+    from diagnosis_zero.cases.rows import count_rows
     from diagnosis_zero.cases.table import column_map, read
 
     chosen = column_map(columns)
-    _prepare(read(file, chosen), options, [file], {"source": "table", "map": chosen}, count_lines(file))
+    _prepare(read(file, chosen), options, [file], {"source": "table", "map": chosen}, count_rows(file))
 
 
 @commands.command()
@@ -184,6 +190,7 @@ def _prepare(
         skip_bad=options.skip_bad,
         limit=options.limit,
         licence=options.licence or None,
+        shard_rows=options.shard_rows,
         overwrite=options.overwrite,
         inputs=inputs,
         ignored=ignored,
