@@ -87,7 +87,7 @@ ATTACKS = (
     "{truth} must be ruled out", "{truth} needs to be excluded", "{truth} to be excluded", "exclude {truth}",
     "excluding {truth}", "except {truth}", "all but {truth}", "other than {truth}", "apart from {truth}",
     "besides {truth}", "beyond {truth}", "post-{truth}", "pre-{truth}", "sub-{truth}", "non {truth}", "non{truth}",
-    "a{truth}", "anti-{truth}", "ex-{truth}", "former {truth}", "resolved {truth}", "history suggestive of {truth}",
+    "anti-{truth}", "ex-{truth}", "former {truth}", "resolved {truth}", "history suggestive of {truth}",
     "previous {truth}", "past {truth}", "{truth} in remission, now {other}", "cured {truth}", "mother with {truth}",
     "son of a man with {truth}", "contact with {truth}", "exposure to {truth}", "vaccinated against {truth}",
     "prophylaxis for {truth}", "treatment of {truth}", "{truth} treatment", "{truth} clinic", "{truth} research",

@@ -257,12 +257,13 @@ def strangers(
 @pytest.mark.parametrize("catalogue", [None, "default"])
 def test_on_drawn_diseases(catalogue: str | None, reward_with: RewardWith, hpo_diseases: list[tuple[str, str]]) -> None:
     reward, paid = reward_with(catalogue), []
-    for (identifier, truth), other, third in strangers(hpo_diseases, reward, count=20, seed=0):
+    for drawn, ((identifier, truth), other, third) in enumerate(strangers(hpo_diseases, reward, count=20, seed=0)):
         case = case_of(truth, identifier)
-        for name, template in (*SLOTS.items(), *zip(ATTACKS, ATTACKS, strict=True)):
-            text = render("The findings fit.", filled(template, truth, other, third))
-            if reward(text, case).score > honest_wrong(reward, case):
-                paid.append((name, filled(template, truth, other, third)))
+        limit = honest_wrong(reward, case)
+        for template in (*SLOTS.values(), *(ATTACKS if drawn < 8 else ())):
+            answer = filled(template, truth, other, third)
+            if reward(render("The findings fit.", answer), case).score > limit:
+                paid.append(answer)
     assert paid == []
 
 

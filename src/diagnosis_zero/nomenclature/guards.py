@@ -68,8 +68,8 @@ def protected(words: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=100_000)
 def opposed(left: str, right: str) -> bool:
-    """Whether two words differ in a prefix that turns the meaning (hyper-, hypo-), or both are guarded."""
-    if axis(left) or axis(right):
+    """Whether two words differ in a prefix that turns the meaning (hyper-, hypo-, a-), or one is guarded."""
+    if axis(left) or axis(right) or left == f"a{right}" or right == f"a{left}":
         return True
     return any(_swaps(left, right, a, b) or _swaps(left, right, b, a) for a, b in _OPPOSED_STARTS)
 

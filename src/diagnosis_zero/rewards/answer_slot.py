@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from diagnosis_zero.nomenclature.normalise import literal_key
 from diagnosis_zero.rewards import asides, wording
 from diagnosis_zero.rewards.asides import Truth
-from diagnosis_zero.rewards.pieces import Piece, cut, lead_in, readings, words_of
+from diagnosis_zero.rewards.pieces import Piece, cut, hidden_sense, lead_in, readings, words_of
 
 MAX_CHARS = 1000
 MAX_PIECES = 20
@@ -40,6 +40,8 @@ def read(answer: str, truth: Truth) -> Slot:
     """Read the text between the answer tags. Never raises on any string."""
     if len(answer) > MAX_CHARS:
         return Slot("", "too long")
+    if reason := hidden_sense(answer):
+        return Slot("", reason)
     texts = readings(answer)
     if not words_of(texts[-1]):
         return Slot("", "empty")
@@ -69,9 +71,12 @@ def _claim(text: str, names: Callable[[str], bool], truth: Truth) -> Slot | None
 def _judged(claim: str, rest: Iterator[Piece], truth: Truth) -> Slot:
     """A true claim: refused where the rest takes it back, else with the qualifiers it has."""
     refusal = "" if truth.known(claim) else asides.turned(claim, truth.accepted)
-    kept, explaining = claim, False
+    kept, explaining, listing = claim, False, False
     for piece in rest:
         verdict = asides.verdict(piece, kept, explaining and not piece.opener, truth)
+        listing = (listing and piece.opener in wording.GOES_ON) or asides.announces(piece.text)
+        if verdict == asides.QUALIFIES and listing and not asides.says_which(piece.text):
+            verdict = asides.EXPLAINS
         explaining = verdict == asides.EXPLAINS
         if verdict == asides.QUALIFIES:
             kept += f" ({piece.text})" if asides.is_short(piece.text) else f" {piece.text}"

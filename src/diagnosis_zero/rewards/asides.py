@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from diagnosis_zero.nomenclature import guards
 from diagnosis_zero.nomenclature.acronym import spells
 from diagnosis_zero.nomenclature.answer import is_abbreviation, names_disease
 from diagnosis_zero.nomenclature.normalise import analyse, plain
@@ -21,6 +22,7 @@ from diagnosis_zero.rewards.pieces import Piece, behind, lead_in, words_of
 MAX_PHRASE = 10
 """Words before a head noun that may belong to its name."""
 
+KINDS = frozenset(("number", "letter", "locus", "inheritance", "onset", "copy number", "negation"))
 EXPLAINS, REPEATS, QUALIFIES = "explains", "repeats", "qualifies"
 ANOTHER = "another disease"
 
@@ -68,6 +70,8 @@ def _says_nothing(text: str) -> bool:
     words = words_of(text)
     if len(words) > 1 and words[-1] in wording.HEADS and wording.GENERAL.issuperset(words[:-1]):
         return True
+    if wording.RANK.issuperset(words[:-1]) and words[1:] == ["1"]:
+        return True
     empty = wording.FRAME if wording.SURENESS.intersection(words) else wording.EMPTY
     return text.startswith("code:") or empty.issuperset(words_of(wording.SHARE.sub("", text)))
 
@@ -100,6 +104,8 @@ def _by_explanation(text: str, explaining: bool, truth: Truth) -> str:
     """An explanation is let pass unless it denies, speaks of a relative, or names another disease. "Supported by
     the family history" passes; "in the brother" and "family history" do not."""
     words = words_of(text)
+    if wording.ADDS.intersection(words[1:2]):
+        return ANOTHER
     elsewhere = turned(text, truth.accepted, ("not the patient's",))
     if not (explaining or words[0] in wording.EXPLAINS or _evident(text, words)):
         return elsewhere
@@ -140,6 +146,17 @@ def _by_kind(text: str, opener: str, claim: str) -> str:
     if is_short(text) and opener not in ("(", "["):
         return REPEATS if abbreviates(text, claim) else ANOTHER
     return ""
+
+
+def announces(text: str) -> bool:
+    """Whether a piece announces reasons or findings ("key findings", "reasoning")."""
+    words = words_of(text)
+    return words[-1:] != [] and (words[-1] in wording.PICTURE or words[-1] in wording.REASONS)
+
+
+def says_which(text: str) -> bool:
+    """Whether a piece holds a type number, a letter or the like: it qualifies the claim wherever it stands."""
+    return any(guards.axis(word) in KINDS for word in analyse(text).words)
 
 
 def is_short(text: str) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
+from diagnosis_zero.nomenclature.answer import names_disease
 from diagnosis_zero.nomenclature.normalise import plain
 from diagnosis_zero.rewards import wording
 
@@ -31,14 +34,33 @@ def words_of(text: str) -> list[str]:
 def readings(answer: str) -> list[str]:
     """The text without markup, and then also without what leads in to the name; without duplicates."""
     bare = undressed(answer)
-    stated = _without(wording.REASONED, bare)
+    clause = wording.CLAUSE.match(bare)
+    plain_clause = clause and not any(map(names_disease, words_of(clause[0])))
+    stated = _without(wording.CLAUSE if plain_clause else wording.REASONED, bare)
     return list(dict.fromkeys([bare, stated[lead_in(stated) :].strip(_MARKS)]))
+
+
+def hidden_sense(answer: str) -> str:
+    """The reason to refuse an answer for signs that plain text would lose: such as deny, and other scripts than
+    Latin and Greek (names are compared in English alone, so what they say cannot be checked)."""
+    if wording.STRUCK.search(answer):
+        return "denied"
+    return "" if answer.isascii() or not any(map(_foreign, answer)) else "another script"
+
+
+@lru_cache(maxsize=10_000)
+def _foreign(sign: str) -> bool:
+    plain_sign = unicodedata.normalize("NFKC", sign)[:1]
+    if plain_sign.isascii() or unicodedata.category(plain_sign) not in ("Lu", "Ll", "Lo", "Lt", "Nd"):
+        return False
+    return unicodedata.name(plain_sign, "").split(" ")[0] not in ("LATIN", "GREEK", "FEMININE", "MASCULINE")
 
 
 def undressed(answer: str) -> str:
     """ASCII on single spaces, without bullets, LaTeX, closing marks and a code in front; codes are one word."""
-    signed = wording.ALIKE.sub(" like ", wording.STRUCK.sub(" not ", wording.LATEX.sub("", answer)))
-    lines = (" ".join(line.split()) for line in plain(wording.PROBABILITY.sub("", signed)).splitlines())
+    text = wording.ALIKE.sub(" like ", wording.WRAPPER.sub("\n", wording.LATEX.sub("", answer)))
+    text = wording.PROBABILITY.sub("", wording.AGE.sub(" ", wording.AT_THE_END.sub("", text.rstrip(_MARKS))))
+    lines = (" ".join(line.split()) for line in plain(text).splitlines())
     text = "\n".join(_without(wording.BULLET, line) for line in lines if line)
     for written, meant in wording.SAME_SENSE:
         text = text.replace(written, meant)
@@ -60,10 +82,13 @@ def lead_in(text: str) -> int:
         token = _FRAMING.match(text, position)
         said = token[1].lower().strip("'") if token else ""
         word = said.removesuffix("'s")
-        if not token or word not in wording.FRAME or (word == "of" and before not in wording.OF):
+        if not token or word not in wording.FRAME:
+            return end
+        leads = before in wording.PREPOSITIONS.get(word, ())
+        if word == "of" and not leads:
             return end
         position, before = token.end(), word
-        if word in wording.LINKS or word == "of" or said in wording.CONTRACTED:
+        if leads or word in wording.LINKS or said in wording.CONTRACTED:
             end = position
 
 

@@ -45,18 +45,31 @@ SAME_SENSE = (("a.k.a.", "aka"), ("i.e.", "ie"), ("vs.", "vs"), (" as well as ",
 """Written with marks that would cut, or in several words; and how it is read."""
 
 STRUCK = re.compile(
-    r"~~|<(?:s|del|strike)>|^\s*!(?=[A-Za-z])|[\u00ac\u2260\u2717\u2718\u2716\u274c\u26d4\U0001f6ab]", re.IGNORECASE
+    r"~~|<(?:s|del|strike)\b|line-through|<!--|^\s*!(?=[A-Za-z0-9])|(?<![\d.])0 ?%|"
+    r"\\(?:x?cancel|sout|st|neg|lnot|not)\b|"
+    "[\u00ac\u2204\u2205\u2260\u2298\u2612\u2715-\u2718\u274c\u26d4\u0335-\u0338\U0001f44e\U0001f6ab]",
+    re.IGNORECASE,
 )
+"""Signs that deny: "~~struck out~~", "<del>", "\u2717", "0 %"; and a comment of markup, which hides its text."""
+
 ALIKE = re.compile(
-    r"^\s*[~\u2248\u223c](?=\s?[A-Za-z])|-type(?= (?:disease|disorder|syndrome|illness|condition)s?\b)", re.IGNORECASE
+    r"^\s*[~\u2248\u223c](?=\s?[A-Za-z0-9])|-type(?= (?:disease|disorder|syndrome|illness|condition)s?\b)",
+    re.IGNORECASE,
 )
-"""Signs that deny ("~~struck out~~", "<del>", "\u2717"), and such as say "something like"."""
+"""What says "something like" without saying so."""
+
+WRAPPER = re.compile(
+    r"</?(?:final|(?:final_)?(?:diagnosis|answer)|result|disease|output|response|solution|conclusion)>", re.IGNORECASE
+)
+AGE = re.compile(r"\b\d{1,3}[ -](?:year|month|week|day)s?[ -]old\b", re.IGNORECASE)
+AT_THE_END = re.compile(r"[\s(\[,:~-]*+(?:about |score ?[:=] ?|p ?= ?)?(?:\d{1,3}(?:\.\d{1,4})? ?%|0?\.\d{1,4})[)\]]?$")
+"""A probability behind the name, in brackets or not."""
 
 UNSURE = _words("likely probable probably possible possibly suspected presumed presumptive presumably")
 LINKS = UNSURE | _words(
     "is are was be has have with as diagnose diagnosed confirmed suffering suffers from consistent compatible "
     "suggestive suggests indicative indicates represents believe think suspect conclude certainly definitely so thus "
-    "therefore hence summary conclusion : :- = - > -> => |"
+    "therefore hence summary conclusion known clearly undoubtedly keeping : :- = - > -> => |"
 )
 """What may stand right before the name in "the most likely diagnosis is ..."."""
 
@@ -65,6 +78,8 @@ FRAME = LINKS | _words(
     "infant individual clinical picture findings presentation overall final definitive definite single one primary "
     "principal main leading working underlying unifying provisional diagnosis diagnoses dx answer disease disorder "
     "condition name impression conclusion result assessment here in for based on above would say guess am most best "
+    "correct english classic typical textbook newly strongly appears appear seems seem to point points everything all "
+    "those diagnostic features suspicion exclusion molecular score see above "
     "very highly almost genetically clinically molecularly suggested proposed predicted top candidate high moderate "
     "low confidence probability certainty certain of"
 )
@@ -73,19 +88,32 @@ FRAME = LINKS | _words(
 CONTRACTED = _words("it's that's this's here's he's she's")
 """Framing words that hold their "is" or "has"."""
 
-SURENESS = _words("confidence probability certainty certain")
-EMPTY = FRAME - _words("primary single infant child high moderate low")
+SURENESS = _words("confidence probability certainty certain score")
+EMPTY = FRAME - _words("primary single infant child high moderate low classic typical features")
 """Framing words that add nothing to a name even behind it; the others may qualify it ("hyperoxaluria, primary")."""
 
-OF = _words("case diagnosis example")
-""""of" is a link only behind these ("a case of", but not "the child of a patient with")."""
+PREPOSITIONS = {
+    "of": _words("case diagnosis example diagnostic features suspicion those"),
+    "to": _words("point points"),
+}
+"""Links only behind these ("a case of", but not "the child of a patient with")."""
 
 REASONED = re.compile(
-    r"(?:based on|given|considering|in view of|in light of)\b.*?\b"
+    r"(?:based on|given|(?:after )?considering|in view of|in light of)\b.*?\b"
     r"(?=(?:the|my|most)[\w ]{0,30} (?:diagnosis|answer)\b)",
     re.IGNORECASE,
 )
 """Reasons before the statement: "Given the findings, the diagnosis is ..."."""
+
+CLAUSE = re.compile(
+    r"(?:based on|given|(?:after )?considering|in view of|in light of|as (?:explained|discussed|noted|described|stated)"
+    r")\b[^,:;.\n]{0,100}[,:] *",
+    re.IGNORECASE,
+)
+"""The same before a bare name: "As explained above, ..."."""
+
+RANK = _words("rank ranked top choice")
+""""Rank 1" is no type."""
 
 SHARE = re.compile(r"\d{1,3}(?:\.\d+)? ?%|(?<![\w.])0?\.\d+|\b\d{5,7}\b")
 """A probability ("95 %", "0.9"), or a number too long to be a type's (a code without its authority)."""
@@ -115,9 +143,18 @@ EXPLAINS = _words(
     "confirmed proven established verified supported diagnosed documented evidenced demonstrated shown based given "
     "because since per according consistent compatible presenting presentation manifesting manifested manifests "
     "characterized characterised which that who features explains explaining explained fits best by the this these "
-    "patient his her he she it is was are meets meeting leading complicated in at on as affecting involving a an"
+    "patient his her he she it is was are meets meeting leading complicated in at on as affecting involving a an by "
+    "after via would accounts can see reason reasons reasoning rationale explanation justification comment note key "
+    "supporting confirm"
 )
 """First words of an explanation."""
+
+REASONS = _words("reason reasons reasoning rationale explanation justification comment note evidence")
+GOES_ON = frozenset(("", ":", ",", "\n", "."))
+"""Last words of what announces a list of reasons or findings, and the marks within one."""
+
+ADDS = _words("top combination addition association conjunction")
+"""Behind "on" or "in", these bring a second disease."""
 
 EVIDENCE = _words(
     "mutation mutations variants pathogenic heterozygous homozygous hemizygous gene sequencing testing tests biopsy "
@@ -147,7 +184,9 @@ BREAK = re.compile(
     r" ?\n ?| ?[;|()\[\]{}=] ?|, ?(?=[^\d\s])|(?<!confidence)[.!?:]+(?: |$)| -{1,3}>? | ?/ ?| [&+] "
     r"| (?=(?:or|and|vs|versus|plus|rather|instead|not|but|with|without|due|caused|secondary|is|was|which|because|"
     r"given|based|on the basis|confirmed|proven|supported|established|diagnosed|presenting|manifesting|"
-    r"characteri[sz]ed|complicated|explains|best|fits|genetically|clinically|"
+    r"characteri[sz]ed|complicated|would|can be|accounts|explains|"
+    r"(?:by|per|after|via|on) (?:exclusion|biopsy|histology|pathology|imaging|genetic|molecular|clinical|laboratory|"
+    r"exome|genome|whole|gene|sequencing|testing|criteria)|best|fits|genetically|clinically|"
     r"consistent|as (?:evidenced|shown|supported|suggested|indicated|demonstrated|confirmed|per)|also|aka|"
     r"formerly|previously|code:\S+|in (?:a|an|the|this|our|his|her|which|whom|view|light))\b)",
     re.IGNORECASE,
