@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,10 @@ SCHEMA_VERSION = 1
 T = TypeVar("T")
 
 
+_ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""How ``atomic_write`` names the file that it writes aside."""
+
+
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that appears at ``path`` whole, or (on any exception) not at all."""
@@ -43,6 +48,13 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Remove what a kill left of the files that ``atomic_write`` was writing in this folder."""
+    for path in folder.glob(".*"):
+        if _ASIDE.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
@@ -148,6 +160,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"not JSON ({error})", where=path) from error
+
+
+def read_text(path: Path) -> str:
+    """A text of the user's, in UTF-8 with or without a mark; line ends as they stand. An ``InputError`` names it."""
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8", where=path, mend="Convert the file to UTF-8.") from error
 
 
 def sha256(path: Path) -> str:

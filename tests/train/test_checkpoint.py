@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from diagnosis_zero import records
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.train import checkpoint
 
@@ -218,6 +221,21 @@ def written_run(run: Path) -> None:
     (run / "evaluations" / "cases.jsonl").write_text("", encoding="utf-8")
     lines = [json.dumps({"step": step, "kind": "train", "reward/mean": 0.1}) for step in range(1, 31)]
     (run / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 31, "ki', encoding="utf-8")
+
+
+def test_cut_clears_away_what_a_kill_left_half_written(tmp_path: Path) -> None:
+    written_run(tmp_path)
+    left = [tmp_path / place for place in ("rollouts", "evaluations/step-000010", ".")]
+    for folder in left:
+        with suppress(KeyboardInterrupt), records.atomic_write(folder / "a.parquet") as handle:
+            handle.write("half")
+            handle.flush()
+            (half,) = folder.glob(".a.parquet.*")
+            shutil.copyfile(half, half.with_name(half.name[:-8] + "k1lled_0"))  # as if nobody had cleared it away
+            raise KeyboardInterrupt
+    (tmp_path / ".keep").touch()
+    checkpoint.cut_after(tmp_path, 30)
+    assert [path.name for folder in left for path in folder.glob(".*")] == [".keep"]
 
 
 def listing(run: Path) -> list[str]:

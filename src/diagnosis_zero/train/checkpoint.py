@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.records import atomic_write, read_json, sha256, write_json
+from diagnosis_zero.records import atomic_write, drop_leftovers, read_json, sha256, write_json
 
 STATE = "trainer_state.pt"
 MANIFEST = "checkpoint.json"
@@ -137,9 +137,12 @@ def rotate(run_dir: Path, keep: int, best: int | None = None) -> None:
 def cut_after(run_dir: Path, step: int, keep_in: Path | None = None) -> None:
     """Take away all that a run wrote after ``step``: checkpoints, rollouts, evaluations and lines of metrics.
 
-    Before a resume it is lost future that will be written again; a rewind keeps it in the folder ``keep_in``.
-    Interrupted, it is done by calling it again: checkpoints go first, the newest before the others.
+    Before a resume it is lost future that will be written again; a rewind keeps it in the folder ``keep_in``. Files
+    that a kill left half-written go in any case. Interrupted, it is done by calling it again: checkpoints go first, the
+    newest before the others.
     """
+    for place in (run_dir, run_dir / "rollouts", *(run_dir / "evaluations").glob("*")):
+        drop_leftovers(place)
     for kind in ("checkpoints", "rollouts", "evaluations"):
         for number, path in reversed(_of_step(run_dir / kind)):
             if number > step:
