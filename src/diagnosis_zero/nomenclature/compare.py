@@ -64,6 +64,8 @@ def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
     shared = 1 - (len(only_left) + len(only_right)) / (len(left.words) + len(right.words))
     if _hopeless(left, right, only_left, only_right):
         return Comparison(False, 0.5 * shared, "different words")
+    if not left.short and not right.short and _strangers(only_left, only_right, lexicon):
+        return _different(only_left + only_right, shared)
     if only_left and only_right:
         _pair_spellings(only_left, only_right, left.short | right.short, lexicon)
         _pair_phrases(only_left, only_right, lexicon)
@@ -75,8 +77,26 @@ def _by_residue(left: Name, right: Name, lexicon: Lexicon) -> Comparison:
         _drop_heads(left, right, only_left, only_right)
     if not only_left and not only_right and _share_substance(left, right):
         return Comparison(True, 0.9, "same but for wording")
-    guard = guards.protected(only_left + only_right)
+    return _different(only_left + only_right, shared)
+
+
+def _different(words: Sequence[str], shared: float) -> Comparison:
+    guard = guards.protected(words)
     return Comparison(False, 0.5 * shared, f"guard: {guard}" if guard else "different words")
+
+
+def _strangers(only_left: Sequence[str], only_right: Sequence[str], lexicon: Lexicon) -> bool:
+    """Whether each side holds a word that nothing below can account for: the quick way to the same verdict."""
+    return all(
+        any(not _accountable(word, others, lexicon) for word in words)
+        for words, others in ((only_left, only_right), (only_right, only_left))
+    )
+
+
+def _accountable(word: str, others: Sequence[str], lexicon: Lexicon) -> bool:
+    if word in vocabulary.NOISE_BESIDE_NUMBER or word in vocabulary.SOFT_HEADS or lexicon.in_phrases(word):
+        return True
+    return any(same_word(word, other, lexicon) for other in others)
 
 
 def differing(left: Sequence[str], right: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -18,10 +18,12 @@ def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
     nomenclature; two slips in a long word of which the nomenclature knows the other form."""
     if left == right:
         return True
-    if min(len(left), len(right)) < MIN_ROOT or (left[:3] != right[:3] and abs(len(left) - len(right)) > 2):
+    if len(left) < MIN_ROOT or len(right) < MIN_ROOT:
         return False
-    if _one_root(left, right):
+    if left[:3] == right[:3] and _one_root(left, right):
         return True
+    if not -2 <= len(left) - len(right) <= 2:
+        return False
     slips = _slips(left, right)
     if slips == 0 or (slips == 2 and min(len(left), len(right)) < LONG):
         return False
@@ -32,7 +34,7 @@ def same_word(left: str, right: str, lexicon: Lexicon) -> bool:
 @lru_cache(maxsize=200_000)
 def _slips(left: str, right: str) -> int:
     """1 or 2 letters wrong, exchanged, too many or too few; 0 where it is more, or the words may not be compared."""
-    if min(len(left), len(right)) < MIN_LENGTH or abs(len(left) - len(right)) > 2:
+    if min(len(left), len(right)) < MIN_LENGTH:
         return 0
     distance = OSA.distance(left, right, score_cutoff=2)
     return 0 if distance > 2 or guards.opposed(left, right) else distance
@@ -40,7 +42,7 @@ def _slips(left: str, right: str) -> int:
 
 @lru_cache(maxsize=200_000)
 def _one_root(left: str, right: str) -> bool:
-    if min(len(left), len(right)) < MIN_ROOT or left[:3] != right[:3] or guards.axis(left) or guards.axis(right):
+    if guards.axis(left) or guards.axis(right):
         return False
     return _sound(left) == _sound(right) or root(left) == root(right)
 
