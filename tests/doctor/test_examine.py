@@ -43,6 +43,7 @@ def test_without_model_and_cases_the_other_checks_still_run(
     assert "dz prepare" in unread.mend
     assert "no route to host" in unfound.what
     assert "hf download nobody/nothing-7B" in unfound.mend
+    assert ["stand" in note.what for check in ("cases", "model") for note in of(notes, check, "ok")] == [True, True]
     assert {"reward.gold", "reward.drift", "step", "step.resume"} <= {
         note.check for note in notes if note.level == "ok"
     }
@@ -88,6 +89,13 @@ def test_a_recipe_that_does_not_read_is_the_only_note(ward: Ward, overrides: lis
     assert (note.level, note.check) == ("error", "recipe")
     assert said in note.what
     assert note.mend
+
+
+def test_without_cases_nothing_is_said_of_their_prompts_and_of_the_length_of_the_run(ward: Ward) -> None:
+    notes = ward.notes('data.folder="nowhere"', "rollout.max_tokens=24")
+    assert of(notes, "memory", "ok")
+    assert of(notes, "time", "warning")
+    assert not {"batch", "disk", "prompt.length"} & {note.check for note in notes}
 
 
 def test_a_model_that_the_engine_cannot_train_is_told(ward: Ward, tmp_path: Path) -> None:

@@ -57,28 +57,32 @@ def examine(path: Path, overrides: Sequence[str] = ()) -> Iterator[Note]:
 
 
 def _experiment(recipe: Recipe, template: str, scratch: Path) -> Iterator[Note]:
+    """Cases, model and reward: everything that needs more than the recipe's text."""
     splits, unread = _tried("cases", start.splits, recipe, scratch)
     yield from (replace(note, mend=f"{note.mend} {HOW_TO_PREPARE}") for note in unread)
     if splits is not None:
         yield from examine_splits(recipe, splits)
-    cases = splits.train if splits is not None and splits.train else _stand_in_cases(recipe)
+    training = len(splits.train) if splits is not None else 0
+    if splits is None or not training:
+        yield ok("cases", f"{STAND_INS} made-up patients stand in for them in what follows")
+    cases = splits.train if splits is not None and training else _stand_in_cases(recipe)
     examples = start.worked_examples(recipe, cases)
     opened, unopened = _tried("model", model.open_model, recipe, cases, examples)
     yield from unopened
-    opened = opened or model.stand_in(recipe, cases)
+    if opened is None:
+        opened = model.stand_in(recipe, cases)
+        yield ok("model", "a tiny model stands in for it in what follows")
     think_opened = start.opens_thinking(opened.dummy)
-    yield from model.architecture(opened, recipe.data.max_prompt_tokens, recipe.rollout.max_tokens)
-    yield from model.weights(opened)
-    if opened.shape is not None:
-        yield from examine_template(opened.dummy, template, cases[0], think_opened)
     lengths, fit, prompt_tokens = examine_lengths(recipe, opened.dummy, cases)
-    form = completion("", think_opened)
     if opened.shape is not None:
-        yield from lengths
-        yield from examine_truncation(recipe, opened.dummy, cases, examples, form)
-    if splits is not None and splits.train:
-        yield from settings.arithmetic(recipe, len(splits.train))
-    yield from resources.examine_resources(recipe, opened, prompt_tokens, len(cases))
+        yield from model.architecture(opened, recipe.data.max_prompt_tokens, recipe.rollout.max_tokens)
+        yield from model.weights(opened)
+        yield from examine_template(opened.dummy, template, cases[0], think_opened)
+        yield from lengths if training else ()
+        yield from examine_truncation(recipe, opened.dummy, cases, examples, completion("", think_opened))
+    if training:
+        yield from settings.arithmetic(recipe, training)
+    yield from resources.examine_resources(recipe, opened, prompt_tokens, training)
     yield from _rewarded(recipe, opened, cases, fit or list(cases), think_opened, scratch)
 
 

@@ -141,13 +141,10 @@ def _parameters(shape: Any, trust: bool) -> int:
 
 def architecture(opened: Opened, longest_prompt: int, max_tokens: int) -> Iterator[Note]:
     """Does the model fit the run: window, vocabulary, no quantisation?"""
-    shape, vocabulary = opened.shape, len(opened.dummy.tokenizer)
-    if shape is None:
-        return
-    before = len(list(_misfits(shape, vocabulary, longest_prompt, max_tokens)))
-    yield from _misfits(shape, vocabulary, longest_prompt, max_tokens)
-    if not before:
-        yield ok("model", f"{shape.model_type}, {opened.parameters / 1e6:,.0f} million parameters")
+    found = list(_misfits(opened.shape, len(opened.dummy.tokenizer), longest_prompt, max_tokens))
+    yield from found
+    if not found:
+        yield ok("model", f"{opened.shape.model_type}, {opened.parameters / 1e6:,.1f} million parameters")
 
 
 def _misfits(shape: Any, vocabulary: int, longest_prompt: int, max_tokens: int) -> Iterator[Note]:

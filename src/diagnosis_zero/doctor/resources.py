@@ -30,17 +30,22 @@ MEMORY_MENDS = {
 
 
 def examine_resources(recipe: Recipe, opened: Opened, prompt_tokens: int, training: int) -> Iterator[Note]:
-    """``prompt_tokens``: of a mean prompt; ``training``: number of training cases."""
+    """``prompt_tokens``: of a mean prompt; ``training``: number of training cases, 0 where it is not known."""
     if opened.shape is None:
         what = "memory, time and disk are not forecast, since the model could not be read"
         yield warning("memory", what, "Make the model available (see above) and ask again.")
         return
     dtype = resolve_dtype(recipe.model.dtype, "cuda" if torch.cuda.is_available() else "cpu")
-    model, longest = ModelSize.of(opened.shape.to_dict()), workload(recipe, dtype)
-    speed, steps = rates(longest.device, dtype), config.total_steps(recipe, training)
+    size, longest = ModelSize.of(opened.shape.to_dict()), workload(recipe, dtype)
+    speed = rates(longest.device, dtype)
+    yield from judge_memory(forecast(size, longest, speed), free_memory(longest.device), longest.device)
+    if not training:
+        mend = "Prepare the cases (see above) and ask again."
+        yield warning("time", "time and disk are not forecast, since the cases could not be read", mend)
+        return
+    steps = config.total_steps(recipe, training)
     half = replace(longest, prompt_tokens=prompt_tokens, response_tokens=longest.response_tokens // 2 + 1)
-    yield from judge_memory(forecast(model, longest, speed), free_memory(longest.device), longest.device)
-    yield from judge_time(forecast(model, half, speed).step_seconds, steps, longest.device)
+    yield from judge_time(forecast(size, half, speed).step_seconds, steps, longest.device)
     home = next(place for place in (recipe.run.folder, *recipe.run.folder.absolute().parents) if place.exists())
     kept = disk_bytes(opened.parameters, dtype.itemsize, steps, recipe.checkpoint.every, recipe.checkpoint.keep)
     yield from judge_disk(kept, shutil.disk_usage(home).free)
