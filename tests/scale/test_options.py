@@ -53,7 +53,9 @@ def test_the_original_s_recipe_is_the_original_s_options() -> None:
         "trainer.save_freq": 50,
         "trainer.test_freq": 10,
         "+reward.custom_reward_function.reward_kwargs.method": "sequence",
-        "+reward.custom_reward_function.reward_kwargs.weights": {"accuracy": 1.0, "extracted": 0.1, "format": 0.0},
+        "+reward.custom_reward_function.reward_kwargs.weights": dict(seed().reward.weights),
+        "trainer.n_gpus_per_node": 8,
+        f"{ACTOR}.fsdp_config.optimizer_offload": True,
     }
     assert {key: found[key] for key in expected} == expected
 

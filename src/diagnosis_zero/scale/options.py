@@ -182,17 +182,22 @@ def _model(recipe: Recipe, place: Place) -> Options:
 
 
 def _reward(recipe: Recipe, place: Place) -> Options:
-    given = recipe.reward
     custom = "reward.custom_reward_function"
-    settings: Options = {"method": given.method, "catalogue": _catalogue(given.source)}
-    settings |= {"weights": dict(given.weights)} if given.weights else {}
-    settings |= {"think_opened": True} if place.think_opened else {}
+    settings = reward_settings(recipe, place.think_opened)
     return {
         f"{custom}.path": REWARD,
         f"{custom}.name": "compute_score",
         **{f"+{custom}.reward_kwargs.{name}": value for name, value in settings.items()},
         **_overlong(recipe),
     }
+
+
+def reward_settings(recipe: Recipe, think_opened: bool) -> Options:
+    """The keywords that the reward function is called with in verl's workers."""
+    given = recipe.reward
+    settings: Options = {"method": given.method, "catalogue": _catalogue(given.source)}
+    settings |= {"weights": dict(given.weights)} if given.weights else {}
+    return settings | ({"think_opened": True} if think_opened else {})
 
 
 def _catalogue(source: str | None) -> str | None:

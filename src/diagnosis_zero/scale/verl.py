@@ -96,8 +96,13 @@ def train(
 def _place(recipe: Recipe, saved: int | None, tokenizer: Any) -> Place:
     folder = recipe.run.folder.resolve()
     data = folder / "data" if recipe.data.folder is None else Path(recipe.data.folder).resolve()
-    train, val = (tuple(map(str, sorted(data.glob(f"{split}*.parquet")))) for split in ("train", "val"))
+    train, val = (_files(data, split) for split in ("train", "val"))
     return Place(_model(recipe), train, val, folder / "verl", _opens_thinking(tokenizer), saved)
+
+
+def _files(data: Path, split: str) -> tuple[str, ...]:
+    """The Parquet of a split, in one file or in shards; of vignettes that are still to be made, where it will be."""
+    return tuple(map(str, sorted(data.glob(f"{split}*.parquet")))) or (str(data / f"{split}.parquet"),)
 
 
 def _model(recipe: Recipe) -> str:
@@ -130,23 +135,23 @@ def _opens_thinking(tokenizer: Any) -> bool:
 
 def _check_data(recipe: Recipe, place: Place) -> None:
     """Rows enough, the recipe's template in them, and a reward that can score the first of them."""
-    for split, files in (("train", place.train_files), ("val", place.val_files)):
-        rows = sum(pq.ParquetFile(file).metadata.num_rows for file in files)
-        least = recipe.rollout.prompts if split == "train" else 1
+    for split, files, least in (("train", place.train_files, recipe.rollout.prompts), ("val", place.val_files, 1)):
+        rows = sum(_rows(file) for file in files)
         if rows < least:
-            where = place.train_files[0] if place.train_files else recipe.data.folder
-            raise InputError(f"{rows} cases in the {split} split, {least} are needed", where=where)
+            raise InputError(f"{rows} cases in the {split} split, {least} are needed", where=files[0])
     row = next(pq.ParquetFile(place.train_files[0]).iter_batches(1)).to_pylist()[0]
     wanted = prompts.fill(prompts.load_template(recipe.prompt.template), row["extra_info"]["text"])
     if row["prompt"][-1]["content"] != wanted:
         mend = "Prepare the data with this template (dz prepare --template), or name theirs as prompt.template."
         raise InputError("its prompts are not of the recipe's template", where=place.train_files[0], mend=mend)
-    settings = {
-        "method": recipe.reward.method,
-        "catalogue": recipe.reward.source,
-        "weights": dict(recipe.reward.weights),
-    }
+    settings = options.reward_settings(recipe, place.think_opened)
     compute_score(row["data_source"], "", row["reward_model"]["ground_truth"], row["extra_info"], **settings)
+
+
+def _rows(file: str) -> int:
+    if not Path(file).is_file():
+        raise InputError("no such file", where=file, mend="Prepare the cases again (dz prepare).")
+    return int(pq.ParquetFile(file).metadata.num_rows)
 
 
 def _check_shards(source: Path, saved: int | None, gpus: int) -> None:
