@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -65,8 +67,14 @@ def _answer(case: Case, step: int, findings: list[str], diseases: list[str], rng
     )  # fmt: skip
 
 
+def peak_mb(whose: int) -> float:
+    """Most resident memory so far."""
+    peak = resource.getrusage(whose).ru_maxrss  # KiB, on macOS bytes
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
 def main() -> None:
-    """Make the run, analyse it, print the seconds."""
+    """Make the run, analyse it, print the seconds and the memory."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--cases", type=int, default=5000)
     options.add_argument("--steps", type=int, default=10)
@@ -77,6 +85,7 @@ def main() -> None:
         run = Path(folder)
         write_run(run / "evaluations", given.cases, given.steps, random.Random(0))
         start = time.perf_counter()
+        before = peak_mb(resource.RUSAGE_SELF)
         analyse(run, workers=given.workers)
         seconds = time.perf_counter() - start
     completions = given.cases * given.steps
@@ -85,6 +94,9 @@ def main() -> None:
         "workers": given.workers,
         "seconds": round(seconds, 1),
         "per_second": round(completions / seconds),
+        "memory_mb_before": round(before),
+        "peak_memory_mb": round(peak_mb(resource.RUSAGE_SELF)),
+        "peak_memory_mb_of_a_worker": round(peak_mb(resource.RUSAGE_CHILDREN)),
     }
     print(json.dumps(found))
     if given.json:

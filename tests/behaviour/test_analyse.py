@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,55 @@ def test_two_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.M
     analyse(folder, workers=1)
     assert (folder / "behaviours.jsonl").read_bytes() == parallel
     assert seen[-1] == (10, 10)
+
+
+def many(folder: Path, cases: int, samples: int = 1) -> list[Case]:
+    made = [dataclasses.replace(CASE, id=f"c{n}", text=f"{CASE.text} " + "word " * 400) for n in range(cases)]
+    records.write_jsonl(folder / "cases.jsonl", made)
+    write(folder / "step-0", [
+        dataclasses.replace(answer("y"), case_id=case.id, sample=s) for case in made for s in range(samples)
+    ])  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize("order", ["of the cases", "backwards", "samples apart", "with cases that are not known"])
+def test_the_order_of_the_answers_changes_no_feature(tmp_path: Path, order: str) -> None:
+    made = many(tmp_path / "evaluations", 7, samples=2)
+    folder = tmp_path / "evaluations" / "step-0"
+    asked = list(records.read_jsonl(folder / "answers.jsonl", Answer))
+    alone = {(a.case_id, a.sample): features(a, made[int(a.case_id[1:])], Prompt.of(DIAGNOSIS)) for a in asked}
+    if order == "backwards":
+        asked.reverse()
+    if order == "samples apart":
+        asked.sort(key=lambda one: one.sample)
+    if order == "with cases that are not known":
+        stranger = dataclasses.replace(asked[0], case_id="stranger")
+        asked.insert(3, stranger)
+        alone["stranger", 0] = features(stranger, None, Prompt.of(DIAGNOSIS))
+    write(folder, asked)
+    analyse(tmp_path)
+    found = list(records.read_jsonl(folder / "behaviours.jsonl", Behaviour))
+    assert len(found) == len(asked)
+    assert {(b.case_id, b.sample): b.features for b in found} == alone
+
+
+def test_memory_does_not_grow_with_the_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six times the cases and answers cost less than a fifth of their bytes more."""
+    monkeypatch.setattr("diagnosis_zero.behaviour.analyse.CASES_AT_ONCE", 20)
+
+    def peak(cases: int) -> tuple[int, int]:
+        folder = tmp_path / str(cases) / "evaluations"
+        many(folder, cases)
+        size = sum(file.stat().st_size for file in (folder / "cases.jsonl", folder / "step-0" / "answers.jsonl"))
+        tracemalloc.start()
+        analyse(tmp_path / str(cases))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most, size
+
+    peak(300)  # fills the caches, which are bounded
+    (small, few), (large, many_bytes) = peak(300), peak(1800)
+    assert large - small < (many_bytes - few) / 5
 
 
 def test_a_folder_without_evaluations_says_so(tmp_path: Path) -> None:

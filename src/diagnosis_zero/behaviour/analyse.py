@@ -1,11 +1,19 @@
-"""``dz analyse``: the features of every completion of a run, written as ``behaviours.jsonl`` beside the answers."""
+"""``dz analyse``: the features of every completion of a run, written as ``behaviours.jsonl`` beside the answers.
+
+Cases and answers are read side by side, one case at a time with its answers at every step: memory does not grow with
+the run, and what a case's text says is found once. That rests on what ``dz evaluate`` writes, answers in the order of
+the cases; answers that stand otherwise are held in memory until the end, and come out the same.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 from diagnosis_zero import records
@@ -18,7 +26,9 @@ from diagnosis_zero.prompts import DIAGNOSIS, PLACEHOLDER
 from diagnosis_zero.types import Answer, Behaviour, Case, RewardFn
 
 CASES_AT_ONCE = 200
-"""Cases of one piece of work; their findings are read once for all their completions."""
+"""Cases of one batch of work."""
+AHEAD = 3
+"""Batches under way for each process."""
 PARALLEL_FROM = 2_000
 """Completions from which a second process pays for reading the word lists again."""
 
@@ -82,9 +92,18 @@ def analyse(
         InputError: there is no evaluation, or a file of one is broken.
     """
     folders = [folder for folder in evaluation_folders(run) if not (only_stale and _fresh(folder))]
-    answers = {folder: list(records.read_jsonl(folder / "answers.jsonl", Answer)) for folder in folders}
-    found = _all_features(_tasks(folders, answers, reward), workers, progress)
-    return [_write(folder, answers[folder], found) for folder in folders]
+    total = sum(_count_lines(folder / "answers.jsonl") for folder in folders)
+    files = {folder: folder / "behaviours.jsonl" for folder in folders}
+    done = 0
+    with ExitStack() as stack:
+        handles = {folder: stack.enter_context(records.atomic_write(file)) for folder, file in files.items()}
+        for measured in _measure_all(_tasks(folders, reward), workers if total >= PARALLEL_FROM else 1):
+            for folder, behaviour in measured:
+                handles[folder].write(records.to_line(behaviour) + "\n")
+            done += len(measured)
+            if progress:
+                progress(done, total)
+    return list(files.values())
 
 
 def evaluation_folders(run: Path) -> list[Path]:
@@ -105,10 +124,10 @@ def read_prompt(folder: Path) -> Prompt:
     return Prompt.of(str(noted.get("template") or DIAGNOSIS), think_opened=bool(noted.get("think_opened")))
 
 
-def read_cases(folder: Path) -> dict[str, Case]:
-    """The cases that stand beside the evaluations in ``folder``; empty where there are none."""
+def _iter_cases(folder: Path) -> Iterator[Case]:
+    """The cases that stand beside the evaluations in ``folder``; none where there is no such file."""
     path = folder / "cases.jsonl"
-    return {case.id: case for case in records.read_jsonl(path, Case)} if path.is_file() else {}
+    return records.read_jsonl(path, Case) if path.is_file() else iter(())
 
 
 def _fresh(folder: Path) -> bool:
@@ -116,13 +135,14 @@ def _fresh(folder: Path) -> bool:
     return written.is_file() and written.stat().st_mtime >= (folder / "answers.jsonl").stat().st_mtime
 
 
-Key = tuple[Path, str, int]
-"""(evaluation folder, case id, sample)."""
+def _count_lines(file: Path) -> int:
+    with file.open("rb") as handle:
+        return sum(piece.count(b"\n") for piece in iter(lambda: handle.read(1 << 20), b""))
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """All completions of one case under one prompt, at every step: its findings are read once."""
+    """All completions of one case under one prompt, at every step."""
 
     prompt: Prompt
     case: Case | None
@@ -130,53 +150,90 @@ class _Task:
     answers: list[tuple[Path, Answer]]
 
 
-Measured = list[tuple[Key, dict[str, float]]]
+Measured = list[tuple[Path, Behaviour]]
 
 
-def _all_features(tasks: Sequence[_Task], workers: int, progress: Progress | None) -> Mapping[Key, Mapping[str, float]]:
-    total = sum(len(task.answers) for task in tasks)
-    found: dict[Key, dict[str, float]] = {}
-    for measured in _measure_all(tasks, workers if total >= PARALLEL_FROM else 1):
-        found |= measured
-        if progress:
-            progress(len(found), total)
-    return found
+def _tasks(folders: Sequence[Path], reward: RewardFn | None) -> Iterator[_Task]:
+    """The completions of all folders, those of one case together. Evaluations of one parent share its cases."""
+    for parent in dict.fromkeys(folder.parent for folder in folders):
+        own = {folder: _Answers(folder) for folder in folders if folder.parent == parent}
+        prompts = {folder: read_prompt(folder) for folder in own}
+        for case in _iter_cases(parent):
+            found = {folder: answers.of(case.id) for folder, answers in own.items()}
+            yield from _of_case(case, found, prompts, reward)
+        rest: defaultdict[str, dict[Path, list[Answer]]] = defaultdict(dict)
+        for folder, answers in own.items():
+            for answer in answers.rest():
+                rest[answer.case_id].setdefault(folder, []).append(answer)
+        known = {case.id: case for case in _iter_cases(parent) if case.id in rest} if rest else {}
+        for case_id, left in rest.items():
+            yield from _of_case(known.get(case_id), left, prompts, reward)
 
 
-def _tasks(folders: Sequence[Path], answers: Mapping[Path, Sequence[Answer]], reward: RewardFn | None) -> list[_Task]:
-    tasks: dict[tuple[str, Prompt], _Task] = {}
-    cases = {parent: read_cases(parent) for parent in {folder.parent for folder in folders}}
-    for folder in folders:
-        prompt = read_prompt(folder)
-        for answer in answers[folder]:
-            case = cases[folder.parent].get(answer.case_id)
-            task = tasks.setdefault((answer.case_id, prompt), _Task(prompt, case, reward, []))
-            task.answers.append((folder, answer))
-    return list(tasks.values())
+class _Answers:
+    """The answers of one folder, read case by case."""
+
+    def __init__(self, folder: Path) -> None:
+        answers = records.read_jsonl(folder / "answers.jsonl", Answer)
+        self._groups = groupby(answers, key=lambda answer: answer.case_id)
+        self._next()
+
+    def of(self, case_id: str) -> list[Answer]:
+        """The answers to this case where they come next in the file; none where others do."""
+        if not self._head or self._head[0].case_id != case_id:
+            return []
+        found = self._head
+        self._next()
+        return found
+
+    def rest(self) -> Iterator[Answer]:
+        """All that was not asked for."""
+        while self._head:
+            yield from self._head
+            self._next()
+
+    def _next(self) -> None:
+        self._head = list(next(self._groups, (None, ()))[1])
 
 
-def _measure_all(tasks: Sequence[_Task], workers: int) -> Iterator[Measured]:
-    batches = [tasks[start : start + CASES_AT_ONCE] for start in range(0, len(tasks), CASES_AT_ONCE)]
+def _of_case(
+    case: Case | None,
+    found: Mapping[Path, Sequence[Answer]],
+    prompts: Mapping[Path, Prompt],
+    reward: RewardFn | None,
+) -> Iterator[_Task]:
+    """One piece of work for each prompt that the case was asked with."""
+    by_prompt: defaultdict[Prompt, list[tuple[Path, Answer]]] = defaultdict(list)
+    for folder, answers in found.items():
+        by_prompt[prompts[folder]] += [(folder, answer) for answer in answers]
+    return (_Task(prompt, case, reward, answers) for prompt, answers in by_prompt.items() if answers)
+
+
+def _batches(tasks: Iterable[_Task]) -> Iterator[list[_Task]]:
+    tasks = iter(tasks)
+    while batch := list(islice(tasks, CASES_AT_ONCE)):
+        yield batch
+
+
+def _measure_all(tasks: Iterable[_Task], workers: int) -> Iterator[Measured]:
+    """In the order of the tasks; a few batches ahead are under way, never all."""
     if workers == 1:
-        yield from map(_measure, batches)
+        yield from map(_measure, _batches(tasks))
         return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_measure, batches)
+        waiting: deque[Future[Measured]] = deque()
+        for batch in _batches(tasks):
+            waiting.append(pool.submit(_measure, batch))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _measure(tasks: Sequence[_Task]) -> Measured:
     return [
-        ((folder, answer.case_id, answer.sample), features(answer, task.case, task.prompt, task.reward))
+        (folder, Behaviour(answer.case_id, answer.sample, answer.step, measured))
         for task in tasks
         for folder, answer in task.answers
+        for measured in [features(answer, task.case, task.prompt, task.reward)]
     ]
-
-
-def _write(folder: Path, answers: Sequence[Answer], found: Mapping[Key, Mapping[str, float]]) -> Path:
-    path = folder / "behaviours.jsonl"
-    rows = (
-        Behaviour(answer.case_id, answer.sample, answer.step, found[folder, answer.case_id, answer.sample])
-        for answer in answers
-    )
-    records.write_jsonl(path, rows)
-    return path
