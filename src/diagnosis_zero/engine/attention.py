@@ -141,13 +141,13 @@ class _PiecewiseAttention(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, lse = ctx.saved_tensors
         given = _Backward(grads[0].contiguous(), (q, k, v), (out, lse), ctx.scale)
-        total = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        total = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         for span in ctx.spans:
             prompt, body = slice(span.start, span.body), slice(span.body, span.end)
-            given.add(total, prompt, prompt, causal=True)
+            given.put_own(total, prompt)
             if span.body < span.end:
-                given.add(total, body, prompt, causal=False)
-                given.add_own(total, span)
+                given.put_completions(total, span)
+                given.add_shared(total, body, prompt)
         return *total, None, None
 
 
@@ -190,20 +190,28 @@ class _Backward:
     merged: Piece
     scale: float
 
-    def add(self, total: Qkv, at: slice, keys: slice, *, causal: bool) -> None:
-        """Add the gradients of the queries ``at`` against ``keys``."""
-        (q, k, v), (out, lse) = self.qkv, self.merged
-        inputs = self.dout[:, :, at], q[:, :, at], k[:, :, keys], v[:, :, keys], out[:, :, at], lse[:, :, at]
-        for grad, fresh, where in zip(total, self._kernel(inputs, causal), (at, keys, keys), strict=True):
-            grad[:, :, where] += fresh
+    def put_own(self, total: Qkv, at: slice) -> None:
+        """Set the gradients of the prompt at ``at`` against itself."""
+        for grad, fresh in zip(total, self._piece(at, at, causal=True), strict=True):
+            grad[:, :, at] = fresh
 
-    def add_own(self, total: Qkv, span: GroupSpan) -> None:
-        """Add the gradients of every completion against its own tokens."""
+    def put_completions(self, total: Qkv, span: GroupSpan) -> None:
+        """Set the gradients of every completion against its own tokens."""
         out, lse = self.merged
         for run in _runs(span):
             inputs = *(run.rows(x) for x in (self.dout, *self.qkv, out)), run.rows(lse[..., None])[..., 0]
             for grad, fresh in zip(total, self._kernel(inputs, True), strict=True):
-                grad[:, :, run.start : run.stop] += _unrows(fresh)
+                grad[:, :, run.start : run.stop] = _unrows(fresh)
+
+    def add_shared(self, total: Qkv, at: slice, keys: slice) -> None:
+        """Add the gradients of the completions ``at`` against the prompt's ``keys``."""
+        for grad, fresh, where in zip(total, self._piece(at, keys, causal=False), (at, keys, keys), strict=True):
+            grad[:, :, where] += fresh
+
+    def _piece(self, at: slice, keys: slice, *, causal: bool) -> Qkv:
+        (q, k, v), (out, lse) = self.qkv, self.merged
+        inputs = self.dout[:, :, at], q[:, :, at], k[:, :, keys], v[:, :, keys], out[:, :, at], lse[:, :, at]
+        return self._kernel(inputs, causal)
 
     def _kernel(self, inputs: tuple[Tensor, ...], causal: bool) -> Qkv:
         op = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward

@@ -69,7 +69,7 @@ class _PackedDecoder:
         for index, layer in enumerate(self.layers):
             x = layer.forward(index, x, rotation, cache)
         cache.end_step()
-        return self.head(self.base.norm(x)).float()
+        return self.head(_normed(self.base.norm, x))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,10 @@ class _Layer:
     def forward(self, index: int, x: Tensor, rotation: tuple[Tensor, Tensor], cache: DecodeCache) -> Tensor:
         """x [rows, hidden] after this layer."""
         module = self.module
-        q, k, v = self._heads(self.qkv(module.input_layernorm(x)), rotation)
+        q, k, v = self._heads(self.qkv(_normed(module.input_layernorm, x)), rotation)
         attended = cache.attend(index, q, k, v, module.self_attn.scaling)
         x = self.out(attended.flatten(1), x)
-        gate, up = self.gate_up(module.post_attention_layernorm(x)).chunk(2, dim=-1)
+        gate, up = self.gate_up(_normed(module.post_attention_layernorm, x)).chunk(2, dim=-1)
         return self.down(module.mlp.act_fn(gate).mul_(up), x)
 
     def _heads(self, qkv: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,9 +110,14 @@ class _Layer:
         split = qkv.view(len(qkv), -1, width)
         qk = split[:, : heads + kv_heads]
         if hasattr(attention, "q_norm"):  # Qwen3
-            qk = torch.cat([attention.q_norm(qk[:, :heads]), attention.k_norm(qk[:, heads:])], dim=1)
+            qk = torch.cat([_normed(attention.q_norm, qk[:, :heads]), _normed(attention.k_norm, qk[:, heads:])], dim=1)
         rotated = _rotated(qk, *rotation)[:, :, None]
         return rotated[:, :heads], rotated[:, heads:], split[:, heads + kv_heads :, None]
+
+
+def _normed(norm: Any, x: Tensor) -> Tensor:
+    """RMSNorm by one call instead of seven."""
+    return nn.functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ def make_lean(model: Any) -> None:
     for module in model.model.modules():
         if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
             module.forward = MethodType(_norm_forward, module)
-        elif type(module).__name__.endswith("MLP") and isinstance(getattr(module, "act_fn", None), nn.Module):
+        elif type(module).__name__.endswith("MLP") and model.config.hidden_act == "silu":
             module.forward = MethodType(_mlp_forward, module)
 
 
@@ -30,7 +30,7 @@ def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
 
 def _mlp_forward(self: Any, x: Tensor) -> Tensor:
     gate, up, down = self.gate_proj(x), self.up_proj(x), self.down_proj
-    if type(down) is not nn.Linear or down.bias is not None or not isinstance(self.act_fn, nn.SiLU):
+    if type(down) is not nn.Linear or down.bias is not None:  # LoRA, say
         own: Tensor = down(self.act_fn(gate) * up)
         return own
     out: Tensor = _GatedDown.apply(gate, up, down.weight)  # type: ignore[no-untyped-call]
