@@ -3,6 +3,7 @@ healthy. That the healthy recipe has no complaint is the control of them all (te
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -331,7 +332,7 @@ def test_16_and_17_a_step_is_saved_loaded_and_gone_on_from(ward: Ward) -> None:
     [
         (lambda f: f.write_bytes(f.read_bytes()[:-100]), "damaged"),
         (lambda f: f.rename(f.with_name("pytorch_model.bin")), "pickled"),
-        (lambda f: f.unlink(), "not here yet"),
+        (lambda f: f.unlink(), "all of its weight files are not here"),
     ],
 )
 def test_17_weights_that_are_no_sound_safetensors_are_told(ward: Ward, tmp_path: Path, make: object, said: str) -> None:
@@ -339,8 +340,20 @@ def test_17_weights_that_are_no_sound_safetensors_are_told(ward: Ward, tmp_path:
     assert callable(make)
     make(ill / "model.safetensors")
     opened = files.open_model(ward.recipe(f'model.id="{ill}"'), toy_cases(), [])
-    (note,) = complaints(list(files.weights(opened)))
+    (note,) = files.weights(opened, str(ill))
+    assert note.level == "error"
     assert said in note.what
+
+
+def test_17_weights_that_are_still_to_be_fetched_are_no_error(ward: Ward, tmp_path: Path) -> None:
+    ill = ward.model_like(tmp_path / "model")
+    shards = {"weight_map": {"model.embed_tokens.weight": "a.safetensors", "model.norm.weight": "model.safetensors"}}
+    (ill / "model.safetensors.index.json").write_text(json.dumps(shards))
+    opened = files.open_model(ward.recipe(f'model.id="{ill}"'), toy_cases(), [])
+    (note,) = files.weights(opened, "somebody/model-1B")
+    assert note.level == "warning"
+    assert "1 of its weight files" in note.what
+    assert "hf download somebody/model-1B" in note.mend
 
 
 # --- 18, 19, 22: the reward

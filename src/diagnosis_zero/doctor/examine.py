@@ -76,7 +76,7 @@ def _experiment(recipe: Recipe, template: str, scratch: Path) -> Iterator[Note]:
     lengths, fit, prompt_tokens = examine_lengths(recipe, opened.dummy, cases)
     if opened.shape is not None:
         yield from model.architecture(opened, recipe.data.max_prompt_tokens, recipe.rollout.max_tokens)
-        yield from model.weights(opened)
+        yield from model.weights(opened, recipe.model.id)
         yield from examine_template(opened.dummy, template, cases[0], think_opened)
         yield from lengths if training else ()
         yield from examine_truncation(recipe, opened.dummy, cases, examples, completion("", think_opened))

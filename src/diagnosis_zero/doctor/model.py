@@ -160,17 +160,20 @@ def _misfits(shape: Any, vocabulary: int, longest_prompt: int, max_tokens: int) 
         yield error("model.weights", "its weights are quantised", mend)
 
 
-def weights(opened: Opened) -> Iterator[Note]:
-    """Are the weights here, whole, in a format that runs no code, and are all numbers finite?"""
+def weights(opened: Opened, name: str) -> Iterator[Note]:
+    """Are the weights of the model ``name`` here, whole, in a format that runs no code, and all numbers finite?"""
     if opened.folder is None:
         return
     files, missing = _weight_files(opened.folder)
     if not files and any(opened.folder.glob("*.bin")):
         mend = "Convert them to safetensors; a .bin file is a pickle, which can run code when it is read."
         yield error("model.weights", "there are only pickled weights (.bin)", mend)
-    elif not files or missing:
-        what = f"{len(missing)} of its weight files are not here yet" if missing else "its weights are not here yet"
-        yield warning("model.weights", what, "They are fetched at the start; to do so now: hf download MODEL.")
+    elif missing or not files:
+        what = f"{len(missing) or 'all'} of its weight files are not here"
+        if Path(name).is_dir():
+            yield error("model.weights", what, "Bring the safetensors files into the model's folder.")
+        else:
+            yield warning("model.weights", what, f"They are fetched at the start; to do so now: hf download {name}")
     elif damaged := [f"{path.name} ({why})" for path in files if (why := _damage(path))]:
         yield error("model.weights", f"damaged: {'; '.join(damaged)}", "Fetch the model again.")
     else:

@@ -108,7 +108,9 @@ def judge_disk(needed: int, free: int) -> Iterator[Note]:
     """Bytes that the run's checkpoints will take, and bytes that are free."""
     what = f"the checkpoints take {_size(needed)}, {_size(free)} are free"
     if needed > free:
-        mend = "Raise checkpoint.every (the weights of every checkpoint stay), or set run.dir to a larger disk."
+        mend = (
+            "Raise checkpoint.every (the weights of each stay), lower checkpoint.keep, or set run.dir to a larger disk."
+        )
         yield error("disk", what, mend)
     else:
         yield ok("disk", what)
