@@ -2,9 +2,9 @@
 
     python benchmarks/reward.py --catalogue shared.sqlite --pairs name_match.jsonl [--judged judged_pairs.jsonl]
 
-Speed is processor time on one core, both methods in one run, on three loads: every pair new ("cold"), the load of
-training (500 cases, five epochs of 16 samples, each case with seven answers that the model gives), and all pairs
-seen before.
+Speed is processor time on one core, both methods in one run, on four loads: every name new ("cold"), new pairs of the
+same names, the load of training (500 cases, five epochs of 16 samples, each case with seven answers that the model
+gives), and all pairs seen before.
 Agreement is on rows of {"prediction", "reference", "judges": {"gpt": bool}}.
 """
 
@@ -55,6 +55,13 @@ def training_load(pairs: Sequence[Pair], cases: int = 500, epochs: int = 5, seed
     ]
 
 
+def new_pairs(pairs: Sequence[Pair], seed: int = 0) -> list[Pair]:
+    """The same names in other pairs."""
+    predictions = [prediction for prediction, _ in pairs]
+    random.Random(seed).shuffle(predictions)
+    return [(prediction, references) for prediction, (_, references) in zip(predictions, pairs, strict=True)]
+
+
 def seconds(method: Callable[[str, list[str]], object], pairs: Sequence[Pair]) -> float:
     """Processor time of judging all pairs once."""
     start = time.process_time()
@@ -65,12 +72,15 @@ def seconds(method: Callable[[str, list[str]], object], pairs: Sequence[Pair]) -
 
 def speed(pairs: Sequence[Pair], path: Path | None) -> dict[str, dict[str, float]]:
     """Pairs a second of both methods, and their ratio, by load."""
-    figures = {}
-    for load, chosen in (("cold", list(pairs)), ("training", training_load(pairs))):
-        catalogue = Catalogue.open(path) if path else None
-        figures[load] = _compared(chosen, catalogue)
-        if load == "training":
-            figures["seen before"] = _compared(chosen, catalogue)
+    catalogue = Catalogue.open(path) if path else None
+    figures = {
+        "every name new": _compared(pairs, catalogue),
+        "new pairs of the same names": _compared(new_pairs(pairs), catalogue),
+    }
+    load = training_load(pairs)
+    catalogue = Catalogue.open(path) if path else None
+    figures["training"] = _compared(load, catalogue)
+    figures["seen before"] = _compared(load, catalogue)
     return figures
 
 

@@ -79,7 +79,9 @@ def test_abbreviations() -> None:
         ("Gout due to a HPRT1 mutation", [("Gout", "a HPRT1 mutation")]),
         ("Gout (MSU) of the left toe", [("Gout (MSU)", "left toe")]),  # a side is no kind, an abbreviation might be one
         ("Gout of the C4-5 facet joint", [("Gout", "C4-5 facet joint")]),
+        ("Gout with palsies of the nerves VII and IX", [("Gout", "palsies of the nerves VII and IX")]),
         ("Gout of the type 2", []),  # which kind it is
+        ("Gout with nerve palsies type 2", []),
         ("Gout, type 2", []),
         ("Gout, ruled out", []),
         ("Gout and myocarditis", []),  # a second diagnosis

@@ -102,6 +102,7 @@ _DESCRIBES = (
     " due to ", " caused by ", " secondary to ", " (", " [", " in the ", ", ",
 )  # fmt: skip
 MAX_CUTS = 4
+_NERVES = frozenset(("nerve", "nerves"))
 _PLACES = frozenset({" of the ", " in the ", " involving ", " affecting "})
 _ADDS = frozenset({" and ", ", "})
 """What may add a second diagnosis rather than describe the first."""
@@ -127,10 +128,11 @@ def heads_and_rests(text: str) -> Iterator[tuple[str, str]]:
 
 def _says_which(rest: str, words: Sequence[str], phrase: str) -> bool:
     """Whether a description says which kind of a disease it is. A gene's name does not, nor do the numbers of a place
-    ("of the right C4-5 nerve roots")."""
+    ("of the right C4-5 nerve roots") or of nerves ("with palsies of the nerves VII and IX")."""
     if _MUTATION.intersection(words):
         return False
-    place = phrase in _PLACES and vocabulary.DESIGNATED.isdisjoint({*words} - {"nerve"})
+    place = phrase in _PLACES or not _NERVES.isdisjoint(words)
+    place = place and (vocabulary.DESIGNATED - _NERVES).isdisjoint(words)
     kinds = _KINDS - {"number", "letter", "locus"} if place else _KINDS
     return bool(kinds.intersection(guards.axis(word) for word in analyse(rest).words))
 
