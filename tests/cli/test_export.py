@@ -208,6 +208,15 @@ def test_the_best_step_is_that_of_the_highest_validation_accuracy(run: Path, tmp
     assert "model-index" not in text
 
 
+def test_where_the_untrained_model_is_best_it_is_said(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "toy"
+    shutil.copytree(run, copy)
+    (copy / "metrics.jsonl").write_text('{"step": 0, "kind": "val", "val/accuracy": 0.5}\n')
+    done = CliRunner().invoke(app, ["export", str(copy), "--out", str(tmp_path / "out")], catch_exceptions=False)
+    assert done.stdout == f"{tmp_path / 'out'}\n"
+    assert "step 0, before training" in done.stderr
+
+
 def test_hostile_names_and_settings_stay_text(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "[x](javascript:1) <img src=x onerror=alert(1)> | $y$"
     shutil.copytree(run, copy)

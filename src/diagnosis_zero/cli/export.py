@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from diagnosis_zero.cli.progress import say
 from diagnosis_zero.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def export(
     from diagnosis_zero.train import checkpoint
 
     number = _step(run, step)
+    if number == 0 and step == "best":
+        say("the best validation accuracy is that of step 0, before training: --step last exports the trained model")
     source = checkpoint.folder(run, number)
     if (source / checkpoint.MANIFEST).is_file() and (wrong := checkpoint.fault(source)):
         raise InputError(wrong, where=source, mend="Export another step.")
