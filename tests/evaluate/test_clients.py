@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from doubles import full_form, make_cases
 from judge_server import FAULTS, Double, reply_body, serving
@@ -230,6 +232,44 @@ def test_a_key_goes_only_where_it_belongs(monkeypatch):
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(InputError, match="MY_KEY is not set"):
         client("http://127.0.0.1/v1", key_variable="MY_KEY")
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_key_that_the_server_repeats_is_not_shown(monkeypatch, status):
+    monkeypatch.setenv("MY_KEY", "sk-secret")
+    double = Double(echo, lambda request, count: (status, {"error": {"message": "bad key Bearer sk-secret"}}))
+    with serving(double) as url:
+        generator = client(url, key_variable="MY_KEY", attempts=1)
+        try:
+            said = next(iter(generator.stream(chats(1), 1, GREEDY))).error
+        except InputError as error:
+            said = str(error)
+    assert "bad key Bearer (key)" in said
+    assert "sk-secret" not in said
+
+
+def test_an_address_that_holds_a_password_is_refused_without_saying_it():
+    endpoint = Endpoint("https://me:sk-secret@127.0.0.1/v1", "m")
+    with pytest.raises(InputError, match="--key-env") as caught:
+        check_address(endpoint, "texts")
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_what_was_under_way_when_the_run_had_to_stop_is_kept():
+    """The first call meets a lost quota; the others, sent with it, are answered a little later and paid for."""
+
+    def fault(request, count):
+        if "prompt 0" in str(request):
+            return 429, {"error": {"message": "insufficient_quota"}}
+        time.sleep(0.2)
+        return None
+
+    came = []
+    with serving(Double(echo, fault)) as url:
+        stream = client(url, concurrency=4).stream(chats(4), 1, GREEDY)
+        with pytest.raises(InputError, match="insufficient_quota"):
+            came.extend(reply.prompt for reply in stream)
+    assert sorted(came) == [1, 2, 3]
 
 
 def test_an_evaluation_over_http_asks_again_only_for_what_failed(tmp_path):

@@ -275,6 +275,19 @@ def test_a_budget_is_not_overdrawn_and_the_rest_is_unscored(cache):
     assert {row[0].reason for row in found if row[0].label is None} == {"budget spent"}
 
 
+def test_replies_that_are_billed_and_worth_nothing_do_not_overdraw_it_either(cache):
+    items = [named(f"disease {i}", case=f"case-{i}") for i in range(40)]
+    bill = Bill(price_in=1000, price_out=1000, budget=12)
+    double = Double(lambda request: reply_body(""))  # billed 0.105 each time it is asked again
+    with serving(double) as url:
+        generator = over_http(url, empty_is_fault=True, attempts=4)
+        found = llm(generator, cache, bill=bill, attempts=4)(items)
+    assert len(double.requests) > 20
+    assert bill.cost == pytest.approx(len(double.requests) * 0.105)
+    assert bill.cost <= 12
+    assert all(row[0].label is None for row in found)
+
+
 def test_a_server_that_does_not_count_tokens_is_billed_by_the_length_of_the_prompt(cache):
     bill = Bill(price_in=1000)
     llm(Scripted(lambda text, sample: "1: 0"), cache, bill=bill)([named("x")])

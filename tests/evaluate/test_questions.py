@@ -65,7 +65,8 @@ def test_a_letter_is_read_only_where_it_stands_alone(answer, letter):
 
 
 @pytest.mark.parametrize(
-    ("answer", "share"), [("A", 0.25), ("Hay fever", 0.25), ("hay fever.", 0.25), ("E", 0), ("A or B", 0)]
+    ("answer", "share"),
+    [("A", 0.25), ("Hay fever", 0.25), ("hay fever.", 0.25), ("E", 0), ("A or B", 0), ("A, B", 0), ("(A) (B)", 0)],
 )
 def test_right_is_the_letter_or_the_options_own_text(tmp_path, answer, share):
     assert asked(tmp_path, "m", lambda text, sample: full_form(answer)).accuracy.value == share

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.records import read_text
 
 if TYPE_CHECKING:
     from diagnosis_zero.evaluate.diagnose import LookUp
@@ -49,9 +50,7 @@ def diagnose(
 
 
 def _text(file: str) -> str:
-    if file != "-" and not Path(file).is_file():
-        raise InputError("no such file", where=file)
-    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    text = sys.stdin.buffer.read().decode("utf-8", errors="replace") if file == "-" else read_text(Path(file))
     if not text.strip():
         raise InputError("the case is empty", where=file)
     return text

@@ -382,7 +382,7 @@ def _print_subgroups(
     known = groups.Known(
         groups.training_keys(training),
         load_hypernyms(hypernyms) if hypernyms else {},
-        frozenset(unreliable.read_text(encoding="utf-8").split()) if unreliable else frozenset(),
+        frozenset(records.read_text(unreliable).split()) if unreliable else frozenset(),
     )
     answers = list(records.read_jsonl(folder / "answers.jsonl", Answer))
     verdicts = list(records.read_jsonl(folder / "verdicts.jsonl", Verdict))

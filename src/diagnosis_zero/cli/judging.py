@@ -86,6 +86,7 @@ def open_judge(
                 judging.bill,
                 say,
                 progress,
+                server.attempts,
             )
             for model in judging.models
         }

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.evaluate.endpoint import Endpoint, open_client
+from diagnosis_zero.evaluate.endpoint import Endpoint, open_client, without_key
 from diagnosis_zero.evaluate.pace import Pace
 from diagnosis_zero.evaluate.replies import Reply
 from diagnosis_zero.types import Chat, Completion, SamplingParams
@@ -68,13 +68,12 @@ class OpenAIGenerator:
                     for sample in range(n):
                         running.add(pool.submit(self._reply, create, chat, prompt, sample, params))
                         if len(running) >= self.endpoint.concurrency:
-                            done, running = wait(running, return_when=FIRST_COMPLETED)
-                            yield from (future.result() for future in done)
+                            yield from _finished(running)
                 while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            except KeyboardInterrupt:
-                yield from (future.result() for future in running)  # they are paid for
+                    yield from _finished(running)
+            except (KeyboardInterrupt, InputError):
+                wait(running)
+                yield from (call.result() for call in running if call.exception() is None)  # they are paid for
                 raise
 
     def generate(self, prompts: Sequence[Chat], n: int, params: SamplingParams) -> list[list[Completion]]:
@@ -127,7 +126,8 @@ class OpenAIGenerator:
         except openai.APITimeoutError as error:
             raise _PassingError(f"no reply within {self.endpoint.timeout:g} s") from error
         except (openai.APIConnectionError, OSError) as error:
-            raise _PassingError(f"connection failed: {error.__cause__ or error}") from error
+            said = without_key(f"connection failed: {error.__cause__ or error}", self.endpoint)
+            raise _PassingError(said) from error
         return _parse_body(raw.content)
 
     def _create(self, client: Any) -> Create:
@@ -155,7 +155,7 @@ class OpenAIGenerator:
 
     def _status_fault(self, status: int, headers: Any, text: str) -> Exception:
         """What an HTTP error means for this call: try again, give it up, or stop altogether."""
-        said = f"HTTP {status}: {_message(text)}"
+        said = without_key(f"HTTP {status}: {_message(text)}", self.endpoint)
         if status == 400 and "max_completion_tokens" in text and self._limit_name == "max_tokens":
             self._limit_name = "max_completion_tokens"  # OpenAI's newer models; known after the first call
             return _PassingError(said)
@@ -165,6 +165,14 @@ class OpenAIGenerator:
         if status in AGAIN or status >= 500:
             return _PassingError(said, _retry_after(headers))
         return _RefusedError("content filter: " + said if "content_filter" in text else said)
+
+
+def _finished(running: set[Future[Reply]]) -> Iterator[Reply]:
+    """Take out the calls that are done, at least one of them, and yield their replies."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for call in done:
+        running.discard(call)
+        yield call.result()
 
 
 def _parse_body(raw: bytes) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 
 from diagnosis_zero.errors import InputError
 
+NO_KEY = "none"
+"""What the client is told where there is no key: it insists on one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -57,6 +60,9 @@ def check_address(endpoint: Endpoint, what: str) -> str | None:
         InputError: the address is no http(s) address, or a remote one without ``allow_remote``.
     """
     parts = urlsplit(endpoint.url)
+    if "@" in parts.netloc:
+        mend = "Put the key into an environment variable and name it by --key-env (or --judge-key-env)."
+        raise InputError("an address with a name or password in it", where=parts.hostname, mend=mend)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         mend = "Give it as http://127.0.0.1:8000/v1."
         raise InputError("not an http address", where=endpoint.url, mend=mend)
@@ -88,6 +94,12 @@ def open_client(endpoint: Endpoint) -> Any:
     return openai.OpenAI(base_url=endpoint.url, **settings)
 
 
+def without_key(text: str, endpoint: Endpoint) -> str:
+    """A server's words, which may repeat the key, as they can be shown and kept."""
+    key = _key(endpoint)
+    return text if key == NO_KEY else text.replace(key, "(key)")
+
+
 def _key(endpoint: Endpoint) -> str:
     """The key for this server and no other's."""
     variable = endpoint.key_variable
@@ -96,7 +108,7 @@ def _key(endpoint: Endpoint) -> str:
     if variable is None and urlsplit(endpoint.url).hostname == "api.openai.com":
         variable = "OPENAI_API_KEY"
     if variable is None:
-        return "none"
+        return NO_KEY
     key = os.environ.get(variable)
     if not key:
         raise InputError(f"no key: the environment variable {variable} is not set", where=endpoint.url)

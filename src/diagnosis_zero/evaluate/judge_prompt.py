@@ -16,6 +16,7 @@ from pathlib import Path
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.protocol import ScoreSets
+from diagnosis_zero.records import read_text
 from diagnosis_zero.types import Chat, Label
 
 LONGEST = 300
@@ -93,12 +94,7 @@ def load_judge_template(path: Path) -> str:
     Raises:
         InputError: no such file, not UTF-8, or a placeholder is missing.
     """
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("not UTF-8", where=path, mend="Convert the file to UTF-8.") from error
+    text = read_text(path)
     found = _BRACED.findall(text)
     if found.count("answer") != 1 or not {"diagnosis", "score2_set"} & set(found):
         mend = f"It takes {', '.join('{' + name + '}' for name in PLACEHOLDERS)}."

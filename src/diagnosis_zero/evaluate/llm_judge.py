@@ -76,7 +76,8 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class LLMJudge:
-    """``Judge`` by a language model. ``announce`` is told the forecast before the first call."""
+    """``Judge`` by a language model. ``announce`` is told the forecast before the first call; ``attempts`` is how
+    often the generator may ask, and be billed, for one reply."""
 
     model: str
     generator: Generator | Streaming
@@ -87,6 +88,7 @@ class LLMJudge:
     bill: Bill = field(default_factory=Bill)
     announce: Callable[[str], None] = lambda _: None
     progress: Callable[[int, int], None] = lambda done, of: None
+    attempts: int = 1
 
     def __call__(self, named: Sequence[Named]) -> list[tuple[Verdict, ...]]:
         calls = [self._call(item) for item in named]
@@ -134,8 +136,8 @@ class LLMJudge:
             waiting = waiting[fitting:]
 
     def _worst(self, call: _Call) -> float:
-        """A byte a token and the reply at its limit: nothing costs more, but for calls that must be repeated."""
-        return self.bill.price(len(call.text.encode()), self.params.max_tokens)
+        """A byte a token and the reply at its limit, each time that it may be asked for: nothing costs more."""
+        return self.attempts * self.bill.price(len(call.text.encode()), self.params.max_tokens)
 
     def _read(self, call: _Call, reply: Reply) -> Grades:
         self.bill.add(reply, round(len(call.text) / CHARS_A_TOKEN))

@@ -27,6 +27,7 @@ FILES = {
     "medmcqa": "medmcqa.jsonl",
 }
 _LETTER = re.compile(r"\(?([A-J])(?:[).:,]|$)")
+_ANOTHER = re.compile(r"(?:^|[\s,;/&(])[A-J](?:[).:,;/]|\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,15 @@ def _verdict(answer: Answer, said: str) -> Verdict:
         return verdict(answer, JUDGE, 2, "option text")
     if given is None:
         return verdict(answer, JUDGE, 0, "no letter", reason=said[:80])
+    if given == letter and _more_letters(said, text):
+        return verdict(answer, JUDGE, 0, "several letters", reason=said[:80])
     return verdict(answer, JUDGE, 2 if given == letter else 0, "letter", reason=given)
+
+
+def _more_letters(said: str, text: str) -> bool:
+    """Whether another letter follows the first ("A, B"), not counting the option's own text."""
+    behind = _LETTER.sub("", said.replace("*", "").strip(), count=1)
+    return _plain(behind) != _plain(text) and _ANOTHER.search(behind) is not None
 
 
 def _plain(text: str) -> str:

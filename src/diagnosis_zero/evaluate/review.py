@@ -8,6 +8,7 @@ columns ``grade_1`` and ``grade_2``: 2 the same disease, 1 broader, 0 neither, e
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def read_review(path: Path, key_path: Path) -> dict[tuple[str, str], int | None]
     """
     key = records.read_json(key_path)
     labels: dict[tuple[str, str], int | None] = {}
-    with path.open(encoding="utf-8-sig", newline="") as handle:
+    with io.StringIO(records.read_text(path), newline="") as handle:
         reader = csv.DictReader(handle)
         missing = {"row", "grade_1", "grade_2"} - set(reader.fieldnames or ())
         if missing:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diagnosis_zero import records
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.run import Ranked
 from diagnosis_zero.nomenclature.normalise import normalise
@@ -84,17 +85,16 @@ def scored_ranks(path: Path, top: int = 1) -> Scored:
         InputError: a rank is not a whole number, or a patient stands twice; names the line.
     """
     shares: dict[str, float] = {}
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        head = handle.readline()
-        delimiter = "\t" if "\t" in head else ","
-        columns = [name.strip() for name in head.strip().split(delimiter)]
-        patient = _column(columns, ("packet_id", "case_id", "id"), 0)
-        rank = _column(columns, ("rank_of_correct", "rank"), -1)
-        for number, row in enumerate(csv.reader(handle, delimiter=delimiter), start=2):
-            if row:
-                found = _rank(row, rank, (path, number))
-                if shares.setdefault(row[patient], float(0 < found <= top)) != float(0 < found <= top):
-                    raise InputError(f"patient {row[patient]!r} stands twice, with other ranks", where=(path, number))
+    head, *lines = records.read_text(path).splitlines() or [""]
+    delimiter = "\t" if "\t" in head else ","
+    columns = [name.strip() for name in head.split(delimiter)]
+    patient = _column(columns, ("packet_id", "case_id", "id"), 0)
+    rank = _column(columns, ("rank_of_correct", "rank"), -1)
+    for number, row in enumerate(csv.reader(lines, delimiter=delimiter), start=2):
+        if row:
+            id_, found = _rank(row, patient, rank, (path, number))
+            if shares.setdefault(id_, float(0 < found <= top)) != float(0 < found <= top):
+                raise InputError(f"patient {id_!r} stands twice, with other ranks", where=(path, number))
     return Scored(path.stem, RANKS, shares)
 
 
@@ -137,8 +137,8 @@ def _column(columns: list[str], names: tuple[str, ...], otherwise: int) -> int:
     return next((columns.index(name) for name in names if name in columns), otherwise)
 
 
-def _rank(row: list[str], column: int, where: tuple[Path, int]) -> int:
+def _rank(row: list[str], patient: int, rank: int, where: tuple[Path, int]) -> tuple[str, int]:
     try:
-        return int(row[column].strip() or 0)
+        return row[patient].strip(), int(row[rank].strip() or 0)
     except (ValueError, IndexError) as error:
         raise InputError("no whole number as rank", where=where, mend="0 is: not in the list.") from error
