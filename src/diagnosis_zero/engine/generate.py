@@ -77,8 +77,9 @@ def generate(
     ``token_ids`` include the end-of-sequence token where it stopped on one, its text does not.
 
     Raises:
-        InputError: a prompt with ``max_tokens`` does not fit the model's window.
+        InputError: a prompt with ``max_tokens`` does not fit the model's window, or ``params`` leave no token to draw.
     """
+    _check_params(params)
     _check_window(policy, prompts, params)
     state = _Decoding(policy, prompts, params, _keys(prompts, n), DecodeCache(_layers(policy), width=min(n, max_rows)))
     waiting = deque(_admissions(len(prompts), n, max_rows))
@@ -95,6 +96,18 @@ def generate(
 
 def _layers(policy: Policy) -> int:
     return int(policy.model.config.num_hidden_layers)
+
+
+def _check_params(params: SamplingParams) -> None:
+    what = {
+        f"max_tokens = {params.max_tokens} leaves nothing to write": params.max_tokens < 1,
+        f"top_p = {params.top_p} leaves no token to draw": not 0 < params.top_p <= 1,
+        f"top_k = {params.top_k} leaves no token to draw": params.top_k < 0,
+        f"temperature = {params.temperature} is no temperature": not params.temperature >= 0,
+    }
+    for fault, found in what.items():
+        if found:
+            raise InputError(fault, mend="Whole vocabulary: top_p = 1, top_k = 0; greedy: temperature = 0.")
 
 
 def _check_window(policy: Policy, prompts: Sequence[Sequence[int]], params: SamplingParams) -> None:

@@ -37,6 +37,11 @@ class MasterAdamW:
             master.grad = fresh if master.grad is None else master.grad.add_(fresh)
             parameter.grad = None
 
+    def discard(self) -> None:
+        """Forget the gradients of a minibatch that could not be finished."""
+        for (_, parameter), master in zip(self.named, self.masters, strict=True):
+            parameter.grad = master.grad = None
+
     def step(self, lr: float, max_grad_norm: float) -> float:
         """One update from the collected gradients, clipped to ``max_grad_norm``; the norm before clipping.
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from diagnosis_zero.engine.layout import PackedRow
 from diagnosis_zero.engine.logprobs import backward, row_logprobs
+from diagnosis_zero.errors import InputError
 from diagnosis_zero.train.batch import Batch, Credit, Member, PerMember, build_batch, loss_inputs, step_advantages
 from diagnosis_zero.train.loss import WHOLE_COMPLETIONS, LossSettings, kl_of_completions, mean_metrics, policy_loss
 from diagnosis_zero.train.optimizer import MasterAdamW
 from diagnosis_zero.types import Group
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,12 @@ class UpdateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """What one step did: metrics, and the advantages it gave (for the rollout file)."""
+    """What one step did: metrics, the advantages it gave (for the rollout file), and the token budget it ended with:
+    half of what it was given where the device ran out of memory."""
 
     metrics: Mapping[str, float]
     advantages_BG: Sequence[Sequence[float]]
+    token_budget: int
 
 
 def update(
@@ -55,22 +60,49 @@ def update(
     """Learn from the groups of one rollout.
 
     ``reference`` is the frozen model of the KL term; None where there is no such term.
+
+    Raises:
+        InputError: the device is out of memory, and again with rows of half the tokens.
     """
     model.train()
     everything = dict(enumerate(groups))
     needs_old = settings.minibatches > 1 or settings.kl_in_reward > 0
-    old = _frozen_logprobs(model, everything, settings) if needs_old else None
-    ref = None if reference is None else _frozen_logprobs(reference, everything, settings)
+    old = ref = None
+    if needs_old:
+        old, settings = _within_memory(partial(_frozen_logprobs, model, everything), settings, optimizer)
+    if reference is not None:
+        ref, settings = _within_memory(partial(_frozen_logprobs, reference, everything), settings, optimizer)
     advantages_BG = step_advantages(groups, settings.credit, _kl_penalties(old, ref, settings))
     sums: list[Mapping[str, Tensor]] = []
     norms = []
     for share in _shares(everything, settings.minibatches):
-        batch = _batch(share, advantages_BG, settings)
-        sums += _accumulate(model, optimizer, batch, settings, old, ref)
+        learn = partial(_accumulate, model, optimizer, share, advantages_BG, old, ref)
+        found, settings = _within_memory(learn, settings, optimizer)
+        sums += found
         norms.append(optimizer.step(lr, settings.max_grad_norm))
     skipped = sum(not torch.isfinite(torch.tensor(norm)).item() for norm in norms)
     metrics = {**mean_metrics(sums, settings.minibatches), "policy/grad_norm": max(norms), "policy/skipped": skipped}
-    return Updated(metrics, advantages_BG)
+    return Updated(metrics, advantages_BG, settings.token_budget)
+
+
+def _within_memory(
+    run: Callable[[UpdateSettings], T], settings: UpdateSettings, optimizer: MasterAdamW
+) -> tuple[T, UpdateSettings]:
+    """What ``run`` gives, and the settings it ran with: rows of half the tokens where the device ran out of memory."""
+    try:
+        return run(settings), settings
+    except torch.OutOfMemoryError:
+        pass  # begun again below, outside: the traceback would keep the failed row's tensors
+    optimizer.discard()
+    torch.cuda.empty_cache()
+    halved = replace(settings, token_budget=max(1, settings.token_budget // 2))
+    try:
+        return run(halved), halved
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"the device is out of memory with rows of {settings.token_budget} tokens, and of {halved.token_budget}",
+            mend="Set model.gradient_checkpointing = true, or lower train.micro_batch_tokens or rollout.max_tokens.",
+        ) from error
 
 
 def _shares(groups: Mapping[int, Group], parts: int) -> list[dict[int, Group]]:
@@ -94,12 +126,14 @@ def _batch(groups: Mapping[int, Group], advantages_BG: Sequence[Sequence[float]]
 def _accumulate(
     model: Any,
     optimizer: MasterAdamW,
-    batch: Batch,
-    settings: UpdateSettings,
+    groups: Mapping[int, Group],
+    advantages_BG: Sequence[Sequence[float]],
     old: PerMember | None,
     ref: PerMember | None,
+    settings: UpdateSettings,
 ) -> list[Mapping[str, Tensor]]:
     """Backward through every row; gradients add up in the optimizer's masters."""
+    batch = _batch(groups, advantages_BG, settings)
     sums: list[Mapping[str, Tensor]] = []
 
     def objective(row: PackedRow, part: slice, logprobs_T: Tensor, entropy_T: Tensor) -> Tensor:
