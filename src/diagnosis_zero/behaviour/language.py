@@ -303,7 +303,9 @@ def _listed(word: str) -> bool:
 
 GAP = 2.0
 COMMON = 3.0
-"""A word speaks for a language where it is a hundred times as common as in English, and one in a million at least."""
+EVERYDAY = 4.0
+"""A word speaks for a language where it is a hundred times as common as in English, and one in a million at least; in
+ASCII letters, which broken English makes too, it only helps unless it is one in a hundred thousand."""
 
 
 @lru_cache(maxsize=100_000)
@@ -316,7 +318,14 @@ def _speaks(word: str) -> Mapping[str, float]:
         return {}
     if len(word) >= LONG and word.endswith(lexicon.endings()):
         return markers["*" + max((e for e in lexicon.endings() if word.endswith(e)), key=len)]
-    return {one.language: 1.0 for one in frequency.commoner(word, GAP) if one.there >= COMMON and len(word) > 2}
+    if len(word) < 3:
+        return {}
+    plain = word.isascii()
+    return {
+        one.language: 0.5 if plain and one.there < EVERYDAY else 1.0
+        for one in frequency.commoner(word, GAP)
+        if one.there >= COMMON
+    }
 
 
 def _known(word: str) -> bool:
