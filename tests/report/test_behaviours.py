@@ -52,7 +52,8 @@ def test_mixed_language_by_step_and_whether_it_goes_with_being_right(tmp_path: P
     after = [said(n, 50, CHINESE, right=n < 3) for n in range(4)] + [said(n, 50, right=n < 5) for n in range(4, 10)]
     tables = behaviours.tables(analysed(tmp_path / "r", {0: before, 50: after}), "sequence")
     shares = rows(tables, "behaviour-")
-    for name in ("Another language, anywhere", "Another language after the answer", "Form: text after the last block"):
+    shares |= rows(tables, "faults-")
+    for name in ("Another language, anywhere", "Another language after the answer", "text after the last block"):
         none, four = shares[name]
         assert isinstance(none, Estimate)
         assert isinstance(four, Estimate)
@@ -100,6 +101,18 @@ def test_every_fault_of_the_parser_has_one_kind_and_one_row() -> None:
     members = [fault for faults in form.KINDS.values() for fault in faults]
     assert sorted(members) == sorted(FAULTS)
     assert len(set(behaviours.FAULTS.values())) == len(FAULTS)
+
+
+def test_charts_of_behaviour_overlay_the_runs_and_leave_out_what_was_not_seen(tmp_path: Path) -> None:
+    runs = [analysed(tmp_path / name, {0: [said(n, 0) for n in range(4)],
+                                       50: [said(n, 50, CHINESE if n < many else "") for n in range(4)]})
+            for name, many in (("a", 1), ("b", 3))]  # fmt: skip
+    (chart,) = behaviours.share_charts(runs)
+    assert chart.title == "Another language, anywhere"
+    assert [(series.run, [point.y for point in series.points]) for series in chart.series] == [
+        ("a", [0.0, 0.25]),
+        ("b", [0.0, 0.75]),
+    ]
 
 
 def test_the_stacked_chart_counts_every_completion_once(tmp_path: Path) -> None:

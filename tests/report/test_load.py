@@ -41,3 +41,10 @@ def test_folders_that_are_no_runs_say_so(tmp_path: Path) -> None:
         load_runs([tmp_path])
     with pytest.raises(InputError, match="no run folder given"):
         load_runs([])
+
+
+def test_a_broken_recipe_is_named(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "r", cases=3)
+    (path / "config.toml").write_text("[run\n")
+    with pytest.raises(InputError, match=r"config\.toml: not TOML"):
+        load_runs([path])

@@ -33,9 +33,11 @@ FLAGS: Mapping[str, str] = {
 }
 """The behaviours of the tables, by their flag; those that no completion shows are left out."""
 FAULTS: Mapping[str, str] = {
-    f"format/{fault}": f"Form: {re.split(r': | [(]', said)[0]}" for fault, said in FAULT_MEANINGS.items()
+    f"format/{fault}": re.split(r": | [(]|, a filled", said)[0] for fault, said in FAULT_MEANINGS.items()
 }
-"""The parser's whole taxonomy, below them."""
+"""The parser's whole taxonomy, in words."""
+
+CHARTED = ("thought/absent", "thought/short", "thought/unfollowed", "language/mixed")
 
 MEASURES: Mapping[str, str] = {
     "length/tokens": "Tokens",
@@ -71,6 +73,28 @@ def _forms(run: Run) -> list[tuple[int, Counter[str]]]:
     return [(one.step, Counter(form.kind(answer.faults) for answer in one.answers)) for one in run.observed]
 
 
+def share_charts(runs: Sequence[Run]) -> list[Chart]:
+    """The behaviours that the original system was known for, by step, the runs overlaid; only those that were seen."""
+    made = [_share_chart(runs, flag) for flag in CHARTED]
+    return [chart for chart in made if any(point.y for series in chart.series for point in series.points)]
+
+
+def _share_chart(runs: Sequence[Run], flag: str) -> Chart:
+    series = tuple(
+        Series(run.name, FLAGS[flag], tuple(points), dots=True, joined=True)
+        for run in runs
+        if (points := _points(run, flag))
+    )
+    return Chart(flag.replace("/", "-"), FLAGS[flag], "share of answers", "percent", series)
+
+
+def _points(run: Run, flag: str) -> list[Point]:
+    """One point an evaluation; none where there are not two to be compared."""
+    seen = [(one.step, dynamics.share(observe(one, None), flag)) for one in run.observed if one.behaviours]
+    points = [Point(float(step), share.value, share.low, share.high) for step, share in seen if share]
+    return points if len(points) > 1 else []
+
+
 def tables(run: Run, judge: str | None, *, redact: bool = False) -> list[Table]:
     """Every behaviour by step, with correctness, and over all steps. ``redact`` leaves out the answers' own words."""
     seen = [(evaluation, observe(evaluation, judge)) for evaluation in run.observed if evaluation.behaviours]
@@ -79,6 +103,7 @@ def tables(run: Run, judge: str | None, *, redact: bool = False) -> list[Table]:
     return [
         _by_step(run, seen),
         _measures(run, seen),
+        _faults(run, seen),
         _right_given(run, [one for _, observations in seen for one in observations]),
         _form_and_right(run, seen),
         *([] if redact else [_overpredicted(run, seen[-1][0])]),
@@ -105,15 +130,23 @@ def _steps(first: str, seen: Seen, format_: str = "percent") -> Columns:
 
 
 def _by_step(run: Run, seen: Seen) -> Table:
-    rows = [
-        (label, *(dynamics.share(observations, flag) for _, observations in seen))
-        for flag, label in {**FLAGS, **FAULTS}.items()
-        if any(one.features.get(flag) for _, observations in seen for one in observations)
-    ]
     kind = "sampled" if run.sampled else "greedy"
     note = f"Share of the {kind} answers to held-out cases, with 95 % intervals. A behaviour not listed was not seen."
-    return Table(
-        f"behaviour-{run.name}", f"Behaviour by step: {run.name}", _steps("Behaviour", seen), tuple(rows), note
+    title = f"Behaviour by step: {run.name}"
+    return Table(f"behaviour-{run.name}", title, _steps("Behaviour", seen), _shares(FLAGS, seen), note)
+
+
+def _faults(run: Run, seen: Seen) -> Table:
+    note = "A completion with several faults counts in each. A fault not listed was not seen."
+    title = f"Every fault of form by step: {run.name}"
+    return Table(f"faults-{run.name}", title, _steps("Fault", seen), _shares(FAULTS, seen), note, folded=True)
+
+
+def _shares(labels: Mapping[str, str], seen: Seen) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        (label, *(dynamics.share(observations, flag) for _, observations in seen))
+        for flag, label in labels.items()
+        if any(one.features.get(flag) for _, observations in seen for one in observations)
     )
 
 

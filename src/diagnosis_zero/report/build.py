@@ -83,7 +83,8 @@ def _result(runs: Sequence[Run], judge: str | None) -> Section:
 def _behaviour(runs: Sequence[Run], judge: str | None, redact: bool) -> Section:
     intro = "What the training did to the way the model answers. Measured on words alone: signs, not judgements."
     tables = [table for run in runs for table in behaviours.tables(run, judge, redact=redact)]
-    return Section("behaviour", "Behaviour", intro, (behaviours.form_chart(runs),), tuple(tables))
+    charts = (behaviours.form_chart(runs), *behaviours.share_charts(runs))
+    return Section("behaviour", "Behaviour", intro, charts, tuple(tables))
 
 
 def _without_empty(section: Section, redact: bool) -> Section:

@@ -125,7 +125,7 @@ def _load_run(path: Path, name: str) -> Run:
         name=name,
         path=path,
         manifest=_optional_json(path / "manifest.json"),
-        config=tomllib.loads(text),
+        config=_parse_toml(text, path / "config.toml"),
         config_text=text,
         metrics=tuple(read_metrics(path / "metrics.jsonl")),
         evaluations=tuple(one for one in evaluations if not one.sampled),
@@ -141,6 +141,13 @@ def _is_sampled(folder: Path) -> bool:
     settings = _optional_json(folder / "evaluation.json")
     params = settings.get("params")
     return float(params["temperature"]) > 0 if isinstance(params, Mapping) else "." in folder.name
+
+
+def _parse_toml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"not TOML ({error})", where=path, mend="Mend the recipe, or take it out.") from error
 
 
 def _optional_text(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnosis_zero import licences as licence_notes
-from diagnosis_zero.records import read_json
+from diagnosis_zero.records import read_json, sha256
 from diagnosis_zero.report.load import Run
 
 NOTICE = (
@@ -21,19 +21,34 @@ NOTICE = (
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Facts of one run, and its recipe as it was written."""
+    """Facts of one run, the commands that make it and this page again, and its recipe as it was written."""
 
     name: str
     facts: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
     config: str
 
 
 def provenance(run: Run, *, redact: bool = False) -> Provenance:
-    """Every fact of the manifest, flattened. ``redact`` leaves out what may hold names of files or people:
-    the command, paths, the recipe."""
-    facts = [(key, value) for key, value in _flat(run.manifest) if not (redact and _may_name(key, value))]
-    facts.insert(0, ("folder", run.name if redact else str(run.path)))
-    return Provenance(run.name, tuple(facts), "" if redact else run.config_text)
+    """Every fact of the manifest, flattened, and the hashes of the data. ``redact`` leaves out what may hold names of
+    files or people: commands, paths, the recipe."""
+    facts = [("folder", run.name if redact else str(run.path)), *_flat(run.manifest), *_hashes(run)]
+    kept = tuple((key, value) for key, value in facts if not (redact and _may_name(key, value)))
+    return Provenance(run.name, kept, () if redact else _commands(run), "" if redact else run.config_text)
+
+
+def _hashes(run: Run) -> Iterator[tuple[str, str]]:
+    """Of the data that the run was trained on, and of the cases it was evaluated on."""
+    for name in ("data/cases.jsonl", "evaluations/cases.jsonl"):
+        if (run.path / name).is_file():
+            yield f"sha256 · {name}".replace("/", " · "), sha256(run.path / name)
+
+
+def _commands(run: Run) -> tuple[str, ...]:
+    own = run.manifest.get("command")
+    made = [shlex.join(map(str, own))] if isinstance(own, list) and own else []
+    again = [f"dz train {shlex.quote(str(run.path / 'config.toml'))}"] if run.config_text else []
+    return (*made, *again, f"dz report {shlex.quote(str(run.path))}")
 
 
 def trained(run: Run, *, redact: bool = False) -> str:

@@ -21,12 +21,14 @@ Measure = Callable[[Evaluation, Answer], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the page says first: a word, the sentence with interval and p, and what else belongs to it."""
+    """What the page says first: a word, the sentence with interval and p, and what else belongs to it; ``ends`` are the
+    shares right before and after, where they were compared."""
 
     direction: Direction
     verdict: str
     sentence: str
     more: tuple[str, ...] = ()
+    ends: tuple[float, float] | None = None
 
 
 def deciding_judge(runs: Sequence[Run]) -> str | None:
@@ -152,7 +154,13 @@ def headline(run: Run) -> Headline:
         return Headline("unclear", "Not compared.", error.what)
     direction: Direction = "unclear" if found.p >= ALPHA else ("better" if found.difference > 0 else "worse")
     more = [] if direction != "unclear" else [_DETECTABLE.format(100 * found.detectable)]
-    return Headline(direction, _VERDICTS[direction], f"{run.name}: {_sentence(found)}.", (*more, *_of_samples(run)))
+    return Headline(
+        direction,
+        _VERDICTS[direction],
+        f"{run.name}: {_sentence(found)}.",
+        (*more, *_of_samples(run)),
+        (found.before, found.after),
+    )
 
 
 _DETECTABLE = "A difference of {:.1f} points would have been seen four times in five."

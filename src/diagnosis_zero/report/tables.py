@@ -25,13 +25,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells in the order of the columns; ``note`` says how to read it."""
+    """Rows of cells in the order of the columns; ``note`` says how to read it. ``folded``: opened when asked."""
 
     id: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    folded: bool = False
 
     def records(self) -> list[dict[str, Any]]:
         """The machine-readable copy: one mapping a row, estimates as {value, low, high, n}."""
@@ -51,12 +52,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values of one thing in one run. ``dots`` are measured points with intervals, else a line."""
+    """Values of one thing in one run: a line, or ``dots`` with their intervals, which may be ``joined`` by a line."""
 
     run: str
     name: str
     points: tuple[Point, ...]
     dots: bool = False
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

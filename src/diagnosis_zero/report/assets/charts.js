@@ -15,6 +15,8 @@ const REPORT = JSON.parse(document.getElementById("report-data").textContent);
     const chart = REPORT.charts[area.dataset.chart];
     const width = Math.max(240, Math.round(area.clientWidth));
     const svg = chart.stacked ? stacked(chart, width) : lines(chart, width);
+    for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+    svg.setAttribute("role", "img");
     area.replaceChildren(...(chart.stacked || hasLegend(chart) ? [legend(chart)] : []), svg);
   }
 
@@ -30,13 +32,14 @@ const REPORT = JSON.parse(document.getElementById("report-data").textContent);
   function lines(chart, width) {
     const write = writers[chart.format] || writers.number;
     const drawn = chart.series.filter((series) => !series.dots).map((series) => rows(chart, series));
+    const joined = chart.series.filter((series) => series.joined).map((series) => rows(chart, series));
     const dots = chart.series.filter((series) => series.dots).flatMap((series) => rows(chart, series));
     const all = [...drawn.flat(), ...dots];
     const title = (d) => `step ${d.x.toLocaleString("en")}\n${d.run}, ${d.name}: ${write(d.y)}` +
       (d.low === null ? "" : `\n95 % interval ${write(d.low)} to ${write(d.high)}`);
     const smooth = (points) => Math.max(1, Math.round(points.length / 25));
     return Plot.plot({
-      className: "plot", width, color: { type: "identity" }, height: 240, marginLeft: 52, marginRight: 14, marginBottom: 34,
+      className: "plot", width, color: { type: "identity" }, height: 220, marginLeft: 52, marginRight: 14, marginBottom: 34,
       ariaLabel: `${chart.title} by ${chart.x_label}; the numbers are in the table below the chart`,
       x: { label: chart.x_label, labelAnchor: "right", labelArrow: "none", ticks: Math.max(3, Math.round(width / 90)) },
       y: { label: null, grid: true, ticks: 5, tickFormat: ticks[chart.format], ...range(chart, all) },
@@ -46,6 +49,7 @@ const REPORT = JSON.parse(document.getElementById("report-data").textContent);
           ? [Plot.lineY(points, { x: "x", y: "y", stroke: "colour", strokeOpacity: 0.28, strokeWidth: 1 }),
              Plot.lineY(points, Plot.windowY({ k: smooth(points), anchor: "middle", strict: false }, { x: "x", y: "y", stroke: "colour", strokeWidth: 2 }))]
           : [Plot.lineY(points, { x: "x", y: "y", stroke: "colour", strokeWidth: 2, marker: points.length < 30 ? "dot" : undefined })]),
+        ...joined.map((points) => Plot.lineY(points, { x: "x", y: "y", stroke: "colour", strokeWidth: 2 })),
         Plot.ruleX(dots, { x: "x", y1: "low", y2: "high", stroke: "colour", strokeWidth: 1.5 }),
         Plot.dot(dots, { x: "x", y: "y", fill: "colour", stroke: "var(--paper)", r: 5 }),
         Plot.tip(all, Plot.pointer({ x: "x", y: "y", title })),

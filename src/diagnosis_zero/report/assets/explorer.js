@@ -128,14 +128,14 @@
     strip.setAttribute("aria-hidden", "true");
     index.outcomes.forEach((column) => strip.append(element("span", KINDS[column[i]], SYMBOLS[column[i]])));
     const name = element("span", "name", ...nodes(index.diseases[i] || "unknown"));
-    const made = element("div", "row", name, element("span", "under", element("span", "id", ...nodes(index.ids[i])), strip));
+    const made = element("div", "row", name, element("span", "under", element("span", "id", ...nodes(index.ids[i])), strip,
+      element("span", "unseen", `, last: ${WORDS[index.outcomes[last][i]]}`)));
     made.id = `case-row-${i}`;
     made.style.top = `${at * ROW}px`;
     made.setAttribute("role", "option");
     made.setAttribute("aria-selected", String(i === state.current));
     made.setAttribute("aria-posinset", String(at + 1));
     made.setAttribute("aria-setsize", String(state.shown.length));
-    made.setAttribute("aria-label", `${index.diseases[i]}, ${index.ids[i]}, last: ${WORDS[index.outcomes[last][i]]}`);
     made.addEventListener("click", () => show(i));
     return made;
   }
@@ -218,8 +218,13 @@
     header.scope = "row";
     const pick = element("button", "", state.right === c ? "shown" : "show");
     pick.type = "button";
-    pick.setAttribute("aria-label", `Show ${names[c]}`);
-    pick.addEventListener("click", () => { state.right = c; redraw(); });
+    pick.setAttribute("aria-label", `${pick.textContent}: ${names[c]}`);
+    pick.addEventListener("click", () => {
+      const at = [...detail.querySelectorAll(".steps button")].indexOf(pick);
+      state.right = c;
+      redraw();
+      detail.querySelectorAll(".steps button")[at].focus();
+    });
     const line = element("tr", "", header,
       element("td", "", element("span", `chip ${KINDS[outcome_]}`, `${SYMBOLS[outcome_]} ${WORDS[outcome_]}`)),
       element("td", "", ...nodes(index.answers.length ? index.answers[c][i] || "none" : "left out")),
