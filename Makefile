@@ -5,7 +5,7 @@ PY = .venv/bin/python
 
 help:
 	@echo "make demo          set up, then train and evaluate a tiny model on this machine; prints where report.html is"
-	@echo "make test          set up, then run the tests"
+	@echo "make test          set up, then run the tests (those in a browser are skipped where there is none)"
 	@echo "make lint types    ruff; mypy --strict"
 	@echo "make test-slow     the tests that take minutes"
 	@echo "make test-verl     real runs on verl and Ray on this machine's CPU, in .venv-verl (2.2 GB, made on first use)"
@@ -17,6 +17,7 @@ demo: setup
 
 test: setup
 	$(PY) -m pytest -n 2
+	$(PY) -m pytest -m browser
 
 setup: .venv/.installed
 
