@@ -33,7 +33,7 @@ def _mlp_forward(self: Any, x: Tensor) -> Tensor:
     if type(down) is not nn.Linear or down.bias is not None:  # LoRA, say
         own: Tensor = down(self.act_fn(gate) * up)
         return own
-    out: Tensor = _GatedDown.apply(gate, up, down.weight)  # type: ignore[no-untyped-call]
+    out: Tensor = _GatedDown.apply(gate, up, down.weight)
     return out
 
 

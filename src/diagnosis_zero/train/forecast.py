@@ -174,11 +174,10 @@ def _activation_bytes(model: ModelSize, work: Workload) -> int:
 
 
 def _layer_activation(model: ModelSize, width: int) -> int:
-    """Bytes kept of one token in one layer: two norms, the projections' inputs and outputs, the gated product."""
+    """Bytes kept of one token in one layer: in and out of both norms; queries, keys, values and what attention gives,
+    twice (as it leaves the kernel and as the projection reads it); gate and up (``engine.lean``)."""
     q, kv = model.heads * model.head_width, model.kv_heads * model.head_width
-    norms = 2 * (2 * model.hidden * FP32 + model.hidden * width)
-    attention = 3 * q + 2 * kv
-    return norms + width * (attention + 4 * model.intermediate)
+    return width * (4 * model.hidden + 3 * q + 2 * kv + 2 * model.intermediate)
 
 
 def _head_bytes(model: ModelSize, work: Workload) -> int:
