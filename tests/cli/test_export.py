@@ -25,6 +25,8 @@ from diagnosis_zero.engine.model import load_tokenizer
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.compare import compare
 from diagnosis_zero.evaluate.stats import Estimate
+from diagnosis_zero.prompts import SHORT
+from diagnosis_zero.report.card import without_folders
 from diagnosis_zero.report.tables import write_cell
 from diagnosis_zero.train import checkpoint
 from diagnosis_zero.types import Answer, Case
@@ -175,6 +177,32 @@ def test_no_word_of_a_case_and_no_folders_name_stands_in_the_card(run: Path, car
         assert answer.text not in card
 
 
+def test_of_a_recipe_paths_and_the_datas_folder_are_not_shown() -> None:
+    recipe = {
+        "model": {"id": "/home/ward7/weights"},
+        "data": {"folder": "ward7"},
+        "reward": {"catalogue": "../ward7/x.sqlite", "method": "ontology"},
+        "verl": {"logger": ["console", "C:\\ward7"]},
+        "run": {"name": "one", "dir": "ward7"},
+    }
+    shown = without_folders(recipe)
+    assert "ward7" not in json.dumps(shown)
+    assert shown["reward"]["method"] == "ontology"
+    assert shown["run"] == {"name": "one"}
+    assert without_folders({"model": {"id": "Qwen/Qwen2.5-3B-Instruct"}}) == {
+        "model": {"id": "Qwen/Qwen2.5-3B-Instruct"}
+    }
+
+
+def test_a_run_without_evaluations_is_exported_with_the_recipes_prompt(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "toy"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "evaluations")
+    run_command(copy, "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "prompt.txt").read_text() == SHORT
+    assert "Not analysed." in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_the_card_says_what_it_is_for_and_under_which_licences(card: str) -> None:
     for part in (
         "For research only",
@@ -205,6 +233,7 @@ def test_the_best_step_is_that_of_the_highest_validation_accuracy(run: Path, tmp
     text = (tmp_path / "out" / "README.md").read_text()
     assert "toy, step 2" in text
     assert "This step was not evaluated on held-out cases." in text
+    assert (tmp_path / "out" / "prompt.txt").read_text() == SHORT
     assert "model-index" not in text
 
 

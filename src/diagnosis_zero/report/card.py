@@ -8,7 +8,6 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tomli_w
@@ -16,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diagnosis_zero import __version__, licences
 from diagnosis_zero.evaluate.stats import Estimate
-from diagnosis_zero.prompts import DIAGNOSIS
+from diagnosis_zero.prompts import load_template
 from diagnosis_zero.records import read_json
 from diagnosis_zero.report import behaviours, plain, results
 from diagnosis_zero.report import provenance as origin
@@ -36,6 +35,9 @@ FIGURES: Mapping[str, str] = {
 SHARES: Mapping[str, str] = {"well_formed": "Answers in complete form", "truncated": "Answers cut by the limit"}
 BASES: Mapping[str, str] = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Names of base models on the hub, where the recipe has a shorter one."""
+
+
+A_PATH = "(a path of the machine)"
 
 
 class Markdown(str):
@@ -88,24 +90,27 @@ def up_to(run: Run, step: int) -> Run:
 
 
 def prompt(run: Run, step: int) -> str:
-    """The template of the prompt that the evaluations of this step were measured with."""
-    for one in (*run.evaluations, *run.sampled):
+    """The template of the prompt that this step was evaluated with, else that of another evaluation or the recipe.
+
+    Raises:
+        InputError: there is no evaluation, and the recipe's template is a file that is gone.
+    """
+    for one in sorted((*run.evaluations, *run.sampled), key=lambda one: one.step != step):
         settings = one.path / "evaluation.json"
-        if one.step == step and settings.is_file():
-            return str(read_json(settings).get("template") or DIAGNOSIS)
-    return DIAGNOSIS
+        if settings.is_file() and (template := read_json(settings).get("template")):
+            return str(template)
+    return load_template(str(_get(run.config, "prompt", "template") or "diagnosis"))
 
 
 def without_folders(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe to be shown: of every path the last part alone, and no ``run.dir``."""
-    shown = {key: _public(value) for key, value in tree.items()}
-    if isinstance(shown.get("run"), dict):
-        shown["run"] = {key: value for key, value in shown["run"].items() if key != "dir"}
-    if isinstance(shown.get("model"), dict):
-        shown["model"] = {
-            **shown["model"],
-            "id": origin.hub_name(str(_get(tree, "model", "id") or "")) or "a local folder",
-        }
+    """A recipe to be shown: every path replaced, the data's folder too where it is a bare name, and no ``run.dir``."""
+    shown: dict[str, Any] = _without_paths(tree)
+    if isinstance(run := shown.get("run"), dict):
+        run.pop("dir", None)
+    if isinstance(data := shown.get("data"), dict) and "folder" in data:
+        data["folder"] = A_PATH
+    if isinstance(model := shown.get("model"), dict):
+        model["id"] = origin.hub_name(str(_get(tree, "model", "id") or "")) or A_PATH
     return shown
 
 
@@ -261,12 +266,12 @@ def _limits(run: Run, found: Sequence[Evaluation]) -> Iterator[str]:
         yield f"{write_number(faulty, 'percent')} of its answers ({_kind(one)}) are not in complete form."
 
 
-def _public(value: Any) -> Any:
+def _without_paths(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _public(item) for key, item in value.items()}
+        return {key: _without_paths(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_public(item) for item in value]
-    return PureWindowsPath(PurePosixPath(value).name).name if isinstance(value, str) else value
+        return [_without_paths(item) for item in value]
+    return A_PATH if isinstance(value, str) and ("/" in value or "\\" in value) else value
 
 
 def _get(tree: Mapping[str, Any], *keys: str) -> Any:
