@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from ward import Ward, complaints, edit_json, of, policy, save
 
 from diagnosis_zero import experiment
+from diagnosis_zero.cases import export
 from diagnosis_zero.doctor import cases, machine, reward, settings
 from diagnosis_zero.doctor import model as files
 from diagnosis_zero.doctor.notes import Note
@@ -23,6 +24,7 @@ from diagnosis_zero.doctor.resources import disk_bytes, judge_disk, judge_memory
 from diagnosis_zero.doctor.step import judge_step, judge_trial
 from diagnosis_zero.doctor.template import as_generated, completion
 from diagnosis_zero.engine import tiny
+from diagnosis_zero.prompts import SHORT
 from diagnosis_zero.train import start
 from diagnosis_zero.train.forecast import Forecast
 from diagnosis_zero.types import Case, Completion, Group, Reward, RewardFn
@@ -68,8 +70,9 @@ def test_01_a_prompt_that_never_asks_for_the_form_is_told(ward: Ward, tmp_path: 
     assert "<think> and <answer>" in note.what
 
 
-def test_01_accuracy_that_weighs_nothing_is_told(ward: Ward) -> None:
-    (note,) = reward_notes(ward, "reward.weights={accuracy=0.0}")
+@pytest.mark.parametrize("weights", ["{accuracy=0.0}", "{format=-2.0}"])
+def test_01_accuracy_that_weighs_nothing_is_told(ward: Ward, weights: str) -> None:
+    (note,) = reward_notes(ward, f"reward.weights={weights}")
     assert (note.level, note.check) == ("error", "reward.weights")
 
 
@@ -116,13 +119,13 @@ def test_02_tags_that_vanish_in_decoding_are_an_error(ward: Ward, tmp_path: Path
 @pytest.mark.parametrize(("tokens", "level"), [(8, "error"), (64, "warning"), (450, "ok")])
 def test_03_a_limit_that_cuts_answers_off_is_forecast(ward: Ward, tokens: int, level: str) -> None:
     """The toy model writes short completions; what a model of a usual size writes is forecast all the same."""
-    recipe, form = ward.recipe(f"rollout.max_tokens={tokens}"), completion("", opened=False)
+    recipe, form = ward.recipe(f"rollout.max_tokens={tokens}"), completion("")
     (note,) = cases.examine_truncation(recipe, policy(0), toy_cases(), [], form)
     assert (note.level, note.check) == (level, "truncation")
 
 
 def test_03_a_warm_start_that_teaches_longer_texts_is_forecast(ward: Ward) -> None:
-    form, examples = completion("", opened=False), [([], "word " * 100)] * 3 + [([], "word")] * 7
+    form, examples = completion(""), [([], "word " * 100)] * 3 + [([], "word")] * 7
     (note,) = cases.examine_truncation(ward.recipe("rollout.max_tokens=64"), policy(0), toy_cases(), examples, form)
     assert note.level == "warning"
     assert "3 of 10 worked examples" in note.what
@@ -368,9 +371,7 @@ def test_18_a_part_that_does_not_exist_is_named(ward: Ward) -> None:
 def test_18_a_reward_that_takes_any_disease_is_an_error(ward: Ward) -> None:
     right = experiment.reward_of(ward.recipe())
     (note,) = of(
-        reward_notes(
-            ward, score=lambda text, case: right(as_generated(policy(0), completion(case.names[0], False)), case)
-        ),
+        reward_notes(ward, score=lambda text, case: right(as_generated(policy(0), completion(case.names[0])), case)),
         "reward.wrong",
         "error",
     )
@@ -395,6 +396,16 @@ def test_18_a_case_without_a_name_is_an_error(ward: Ward) -> None:
     found = splits_notes(ward, [*some[:9], replace(some[9], names=(" ",))], some[10:], some[:0])
     (note,) = of(found, "cases.names", "error")
     assert "case-9" in note.what
+
+
+def test_18_a_case_without_any_name_does_not_stop_the_examination(ward: Ward, tmp_path: Path) -> None:
+    export.write_cases(tmp_path, [replace(case, split="train") for case in toy_cases(60)], SHORT)
+    lines = (tmp_path / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+    nameless = json.dumps({**json.loads(lines[0]), "names": []})
+    (tmp_path / "cases.jsonl").write_text("\n".join([nameless, *lines[1:]]), encoding="utf-8")
+    notes = ward.notes(f'data.folder="{tmp_path}"', "rollout.max_tokens=24")
+    assert of(notes, "cases.names", "error")
+    assert of(notes, "reward.gold", "ok")
 
 
 def test_19_a_slow_reward_is_timed(ward: Ward) -> None:

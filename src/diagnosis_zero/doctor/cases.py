@@ -50,10 +50,15 @@ def _validation(recipe: Recipe, found: Splits) -> Iterator[Note]:
 
 
 def _nameless(found: Splits) -> Iterator[Note]:
-    bad = [c.id for c in (*found.train, *found.val, *found.test) if not c.names or not all(map(str.strip, c.names))]
+    bad = [case.id for case in (*found.train, *found.val, *found.test) if not named(case)]
     if bad:
         what = f"{len(bad)} cases have no accepted name, or an empty one, the first {bad[0]!r}"
         yield error("cases.names", what, "Mend or remove them: the reward stops the run at such a case.")
+
+
+def named(case: Case) -> bool:
+    """Whether a case has accepted names, none of them empty: what the reward asks of it."""
+    return bool(case.names) and all(map(str.strip, case.names))
 
 
 def _overlap(recipe: Recipe, found: Splits) -> Iterator[Note]:

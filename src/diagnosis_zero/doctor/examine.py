@@ -18,7 +18,7 @@ from diagnosis_zero import config, experiment, prompts
 from diagnosis_zero.cases import vignettes
 from diagnosis_zero.config import Recipe, Vignettes
 from diagnosis_zero.doctor import machine, model, resources, settings
-from diagnosis_zero.doctor.cases import examine_lengths, examine_splits, examine_truncation
+from diagnosis_zero.doctor.cases import examine_lengths, examine_splits, examine_truncation, named
 from diagnosis_zero.doctor.model import Opened
 from diagnosis_zero.doctor.notes import Note, error, ok
 from diagnosis_zero.doctor.reward import examine_reward
@@ -62,10 +62,11 @@ def _experiment(recipe: Recipe, template: str, scratch: Path) -> Iterator[Note]:
     yield from (replace(note, mend=f"{note.mend} {HOW_TO_PREPARE}") for note in unread)
     if splits is not None:
         yield from examine_splits(recipe, splits)
-    training = len(splits.train) if splits is not None else 0
-    if splits is None or not training:
+    cases = [case for case in splits.train if named(case)] if splits is not None else []
+    training = len(cases)
+    if not training:
         yield ok("cases", f"{STAND_INS} made-up patients stand in for them in what follows")
-    cases = splits.train if splits is not None and training else _stand_in_cases(recipe)
+        cases = _stand_in_cases(recipe)
     examples = start.worked_examples(recipe, cases)
     opened, unopened = _tried("model", model.open_model, recipe, cases, examples)
     yield from unopened
@@ -79,7 +80,7 @@ def _experiment(recipe: Recipe, template: str, scratch: Path) -> Iterator[Note]:
         yield from model.weights(opened, recipe.model.id)
         yield from examine_template(opened.dummy, template, cases[0], think_opened)
         yield from lengths if training else ()
-        yield from examine_truncation(recipe, opened.dummy, cases, examples, completion("", think_opened))
+        yield from examine_truncation(recipe, opened.dummy, cases, examples, completion(""))
     if training:
         yield from settings.arithmetic(recipe, training)
     yield from resources.examine_resources(recipe, opened, prompt_tokens, training)

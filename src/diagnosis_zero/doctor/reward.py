@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from random import Random
 
 from rapidfuzz import process
@@ -15,6 +16,10 @@ from diagnosis_zero.doctor.template import THOUGHT, as_generated, completion
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.rewards import DEFAULT_WEIGHTS
 from diagnosis_zero.types import Case, Reward, RewardFn
+
+Earn = Callable[[str, Case], Reward]
+"""What a text in the full form earns for a case."""
+ROUNDING = 1e-9
 
 CASES = 200
 """Cases whose answers are tried."""
@@ -51,63 +56,68 @@ def full_reward(weights: dict[str, float]) -> float:
 def examine_reward(
     policy: Policy, reward: RewardFn, recipe: Recipe, cases: Sequence[Case], opened: bool
 ) -> Iterator[Note]:
-    """Every check of this module."""
-    weights, guarded = dict(recipe.reward.weights), recipe.guard.on_collapse != "warn"
-    full = full_reward(weights)
-    if full <= 0 or (DEFAULT_WEIGHTS | weights)["accuracy"] <= 0:
-        what = f"the true disease in the full form would earn {full:g}, accuracy weighs {weights.get('accuracy'):g}"
-        yield error("reward.weights", what, "Give accuracy a weight above 0 in reward.weights.")
+    """Every check of this module. ``opened``: the chat template writes <think> itself."""
+    weights = dict(recipe.reward.weights)
+    full, accuracy = full_reward(weights), (DEFAULT_WEIGHTS | weights)["accuracy"]
+    if full <= 0 or accuracy <= 0:
+        what = f"the true disease in the full form would earn {full:g}, accuracy weighs {accuracy:g}"
+        yield error(
+            "reward.weights", what, "In reward.weights give accuracy more than 0, and more than others take off."
+        )
         return
-    cases = _spread(cases)
+    earn = partial(_earn, policy, reward, opened)
+    cases = cases[:: math.ceil(len(cases) / CASES)]
     began = time.perf_counter()
-    yield from _gold(policy, reward, full, cases, opened)
+    tried = [(case, earn(completion(case.names[0]), case)) for case in cases]
     seconds = (time.perf_counter() - began) / len(cases)
-    yield from _wrong(policy, reward, cases, opened)
-    yield from _drift(policy, reward, full, cases, opened, guarded)
+    failed = [(case, earned) for case, earned in tried if earned.score < full - ROUNDING]
+    yield from _gold(failed, len(cases), full)
+    yield from _wrong(earn, cases)
+    if len(failed) < len(cases):
+        example = next(case for case, earned in tried if earned.score >= full - ROUNDING)
+        others = [case.names[0] for case in cases if not _same(case, example)]
+        yield from _drift(partial(earn, case=example), full, example.names[0], others, recipe.guard.on_collapse)
     yield from scoring_time(seconds, recipe.rollout.prompts * recipe.rollout.group)
 
 
-def _spread(cases: Sequence[Case]) -> Sequence[Case]:
-    return cases[:: math.ceil(len(cases) / CASES)]
+def _earn(policy: Policy, reward: RewardFn, opened: bool, text: str, case: Case) -> Reward:
+    """What a text in the form earns, less the tag that the template writes, as it would come from the engine."""
+    return reward(as_generated(policy, text.removeprefix("<think>") if opened else text), case)
 
 
-def _gold(policy: Policy, reward: RewardFn, full: float, cases: Sequence[Case], opened: bool) -> Iterator[Note]:
-    failed = [
-        (case, earned)
-        for case in cases
-        if (earned := _earned(policy, reward, completion(case.names[0], opened), case)).score < full - 1e-9
-    ]
+def _gold(failed: Sequence[tuple[Case, Reward]], tried: int, full: float) -> Iterator[Note]:
     if not failed:
-        yield ok("reward.gold", f"the true disease earns the full {full:g} in all of {len(cases)} cases")
+        yield ok("reward.gold", f"the true disease earns the full {full:g} in all of {tried} cases")
         return
     case, earned = failed[0]
-    why = {**{name: f"{value:g}" for name, value in earned.parts.items() if name in GOOD and value < 1}, **earned.notes}
+    short = {part: f"{value:g}" for part, value in earned.parts.items() if part in GOOD and value < 1}
+    why = ", ".join(f"{name} {word}" for name, word in (short | dict(earned.notes)).items() if word)
     what = (
-        f"the true disease does not earn the full {full:g} in {len(failed)} of {len(cases)} cases; case {case.id!r}, "
-        f"{case.names[0]!r}: {earned.score:g} ({', '.join(f'{k} {v}' for k, v in why.items() if v)})"
+        f"the true disease does not earn the full {full:g} in {len(failed)} of {tried} cases; case {case.id!r}, "
+        f"{case.names[0]!r}: {earned.score:g} ({why})"
     )
-    mend = "Mend the names of these cases (the first of them is what the model is to say), or take another catalogue."
-    if len(failed) == len(cases):
+    if len(failed) == tried:
         mend = "The prompt's template or the reward's settings do not fit this model: see the notes above."
         yield error("reward.gold", what, mend)
     else:
+        mend = "Mend these cases' names (the first is what the model is to say), or take another catalogue."
         yield warning("reward.gold", what, mend)
 
 
-def _wrong(policy: Policy, reward: RewardFn, cases: Sequence[Case], opened: bool) -> Iterator[Note]:
+def _wrong(earn: Earn, cases: Sequence[Case]) -> Iterator[Note]:
     """Another case's disease, at random and the one spelled most alike, must not be taken for the true one."""
-    others = {case.id: [o for o in cases if not _same(case, o)] for case in cases}
-    pairs = [(case, others[case.id]) for case in cases if others[case.id]]
+    others = [(case, [other.names[0] for other in cases if not _same(case, other)]) for case in cases]
+    pairs = [(case, names) for case, names in others if names]
     if not pairs:
         yield warning("reward.wrong", "all cases have one and the same answer", "Prepare cases of several diseases.")
         return
     draw = Random(0)
 
     def taken(case: Case, name: str) -> bool:
-        return _earned(policy, reward, completion(name, opened), case).parts["accuracy"] > 0
+        return earn(completion(name), case).parts["accuracy"] > 0
 
-    random = sum(taken(case, draw.choice(o).names[0]) for case, o in pairs)
-    alike = [(case, process.extractOne(case.names[0], [o.names[0] for o in found])[0]) for case, found in pairs]
+    random = sum(taken(case, draw.choice(names)) for case, names in pairs)
+    alike = [(case, process.extractOne(case.names[0], names)[0]) for case, names in pairs]
     mistaken = [(case, name) for case, name in alike if taken(case, name)]
     if random > 0.05 * len(pairs):
         what = f"another patient's disease is taken for the true one in {random} of {len(pairs)} cases"
@@ -115,15 +125,14 @@ def _wrong(policy: Policy, reward: RewardFn, cases: Sequence[Case], opened: bool
     elif mistaken:
         case, name = mistaken[0]
         what = (
-            f"the most like-sounding other disease is taken for the true one in {len(mistaken)} of {len(pairs)} cases: "
-            f"{name!r} for {case.names[0]!r}"
+            f"the other disease that is spelled most alike is taken for the true one in {len(mistaken)} of "
+            f"{len(pairs)} cases: {name!r} for {case.names[0]!r}"
         )
         mend = 'Set reward.method = "ontology"; if it is, see whether the two are one disease: dz catalogue find NAME.'
         yield warning("reward.wrong", what, mend)
     else:
-        yield ok(
-            "reward.wrong", f"no other disease is taken for the true one ({len(pairs)} random, {len(pairs)} alike)"
-        )
+        what = f"no other disease is taken for the true one ({len(pairs)} at random, {len(pairs)} spelled alike)"
+        yield ok("reward.wrong", what)
 
 
 def _same(one: Case, other: Case) -> bool:
@@ -131,19 +140,14 @@ def _same(one: Case, other: Case) -> bool:
 
 
 def _drift(
-    policy: Policy, reward: RewardFn, full: float, cases: Sequence[Case], opened: bool, guarded: bool
+    earn: Callable[[str], Reward], full: float, name: str, others: Sequence[str], on_collapse: str
 ) -> Iterator[Note]:
-    case = cases[0]
-    others = "; ".join(sorted({o.names[0] for o in cases if not _same(case, o)})[:4])
-
     def earned(text: str) -> float:
-        text = text.format(name=case.names[0], others=others, thought=THOUGHT)
-        return _earned(policy, reward, text.removeprefix("<think>") if opened else text, case).score
+        return earn(text.format(name=name, others="; ".join(sorted(set(others))[:4]), thought=THOUGHT)).score
 
-    free = [
-        name for name, text in ALSO_FULL.items() if earned(text) >= full - 1e-9 and not (guarded and name in GUARDED)
-    ]
-    rich = [f"{name} ({score:g})" for name, text in NOTHING.items() if (score := earned(text)) > CONSOLATION * full]
+    watched = GUARDED if on_collapse != "warn" else set()
+    free = [what for what, text in ALSO_FULL.items() if what not in watched and earned(text) >= full - ROUNDING]
+    rich = [f"{what} ({score:g})" for what, text in NOTHING.items() if (score := earned(text)) > CONSOLATION * full]
     if rich:
         mend = "Lower reward.weights of all parts but accuracy."
         yield error("reward.hack", f"of the full {full:g} is earned without a diagnosis: {', '.join(rich)}", mend)
@@ -162,7 +166,3 @@ def scoring_time(seconds: float, completions: int) -> Iterator[Note]:
         yield warning("reward.time", what, "Take a smaller catalogue, or a reward that asks no service.")
     else:
         yield ok("reward.time", what)
-
-
-def _earned(policy: Policy, reward: RewardFn, text: str, case: Case) -> Reward:
-    return reward(as_generated(policy, text), case)

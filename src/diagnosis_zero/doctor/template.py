@@ -17,10 +17,9 @@ TAIL = 60
 """Characters of the prompt's end that are shown."""
 
 
-def completion(name: str, opened: bool, thought: str = THOUGHT) -> str:
-    """A model answer: the full form, less the <think> that the chat template has written already."""
-    text = parsing.render(thought, name)
-    return text.removeprefix("<think>") if opened else text
+def completion(name: str) -> str:
+    """A model answer in the full form."""
+    return parsing.render(THOUGHT, name)
 
 
 def as_generated(policy: Policy, text: str) -> str:
@@ -36,7 +35,7 @@ def examine_template(policy: Policy, template: str, case: Case, opened: bool) ->
     yield from _chat_template(policy)
     yield from _opening(policy, chat, opened)
     yield from _end_of_turn(policy)
-    yield from _round_trip(policy, opened)
+    yield from _round_trip(policy)
 
 
 def _instructions(template: str) -> Iterator[Note]:
@@ -95,8 +94,8 @@ def _written_after_answer(policy: Policy) -> str:
     return next(iter(text.rpartition(mark)[2].split()), "") if mark in text else ""
 
 
-def _round_trip(policy: Policy, opened: bool) -> Iterator[Note]:
-    written = completion("Marfan syndrome", opened)
+def _round_trip(policy: Policy) -> Iterator[Note]:
+    written = completion("Marfan syndrome")
     read = as_generated(policy, written)
     if read.split() == written.split():
         return
