@@ -144,7 +144,7 @@ def test_the_old_reward_keys_that_verl_ignores_are_never_written() -> None:
 
 
 def test_every_start_logs_to_a_file_of_its_own_and_a_resume_names_its_checkpoint() -> None:
-    fresh, resumed = mapped(), mapped(place=replace(PLACE, resume_from=50))
+    fresh, resumed = mapped(), mapped(place=replace(PLACE, resume_from=50, validate_first=False))
     key = "+ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH"
     assert fresh[key] != resumed[key]
     assert (fresh["trainer.resume_mode"], fresh["trainer.val_before_train"]) == ("disable", True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -112,15 +114,17 @@ def test_a_run_is_killed_resumed_evaluated_and_reported(recipe: Path) -> None:
     assert printed.splitlines()[-1] == str(run / "report.html")
 
     steps = rows(run, "train")
-    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5]
+    lost = [row["step"] for row in rows(run, "event")]  # the step that verl had saved, but not told of, when it died
+    assert sorted([row["step"] for row in steps] + lost) == [1, 2, 3, 4, 5]
+    assert len(lost) <= 1
     assert [row["step"] for row in rows(run, "val")] == [0, 2, 4, 5]
-    assert rows(run, "event") == []  # above all, no score of verl's workers that is not ours
+    assert {row["event"] for row in rows(run, "event")} <= {"lost"}  # no score of verl's workers that is not ours
     assert max(row["reward/accuracy"] for row in steps) > 0  # by the catalogue alone: see small_verl
     for name in ("reward/mean", "reward/format", "policy/grad_norm", "policy/kl", "policy/entropy", "time/step"):
         assert all(name in row for row in steps), name
     assert all(row["policy/mismatch_kl"] < 1e-4 for row in steps)
 
-    for step in (1, 2, 3, 4, 5):
+    for step in (row["step"] for row in steps):
         written = pq.read_table(run / "rollouts" / f"step-{step:06d}.parquet").to_pylist()
         assert len(written) == 16
         assert len({row["case_id"] for row in written}) == 4
@@ -165,6 +169,32 @@ def test_a_signal_stops_the_run_and_says_how_to_go_on(recipe: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert "go on with --engine verl --resume" in finish(process)
     assert all_gone(started)
+
+
+@pytest.mark.slow
+def test_twenty_steps_end_in_the_same_band_on_both_engines(recipe: Path) -> None:
+    """Accuracy over the last five of twenty steps, three seeds an engine: the 95 % intervals of the means overlap.
+    (The engines draw their samples and order their cases differently, so no two runs are alike.)"""
+    ends: dict[str, list[float]] = {"local": [], "verl": []}
+    for engine, found in ends.items():
+        for seed in (0, 1, 2):
+            name = f"{engine}-{seed}"
+            sets = ("train.steps=20", "train.lr=2e-3", "eval.every=20", "checkpoint.every=20", f"run.seed={seed}")
+            words = [word for text in (*sets, f"run.name={name}") for word in ("--set", text)]
+            finish(start(recipe, "train", str(recipe), "--engine", engine, *words))
+            steps = rows(recipe.parent / "runs" / name, "train")
+            assert [row["step"] for row in steps] == list(range(1, 21))
+            found.append(fmean(row["reward/accuracy"] for row in steps[-5:]))
+    print(ends)
+    (low_local, high_local), (low_verl, high_verl) = (interval(found) for found in ends.values())
+    assert low_local <= high_verl, ends
+    assert low_verl <= high_local, ends
+
+
+def interval(three: list[float]) -> tuple[float, float]:
+    """Student's, two degrees of freedom."""
+    half = 4.303 * stdev(three) / math.sqrt(3)
+    return fmean(three) - half, fmean(three) + half
 
 
 # --- before Ray starts

@@ -62,6 +62,8 @@ class Place:
     think_opened: bool = False
     resume_from: int | None = None
     """The step of verl's checkpoint to go on from."""
+    validate_first: bool = True
+    """Whether the validation of the step that the run starts from is still to be made."""
 
 
 def options(recipe: Recipe, place: Place) -> Options:
@@ -310,7 +312,7 @@ def _run(recipe: Recipe, place: Place) -> Options:
         "trainer.save_freq": recipe.checkpoint.every,
         "trainer.max_actor_ckpt_to_keep": recipe.checkpoint.keep,
         "trainer.test_freq": recipe.eval.every,
-        "trainer.val_before_train": place.resume_from is None,
+        "trainer.val_before_train": place.validate_first,
         "trainer.default_local_dir": str(place.folder / "checkpoints"),
         "trainer.rollout_data_dir": str(place.folder / "rollouts"),
         "trainer.validation_data_dir": str(place.folder / "validation"),

@@ -26,7 +26,7 @@ from diagnosis_zero.scale import options, preflight, process, run_folder
 from diagnosis_zero.scale.options import Options, Place
 from diagnosis_zero.scale.process import Running
 from diagnosis_zero.scale.run_folder import Translation
-from diagnosis_zero.train import checkpoint, guard, start
+from diagnosis_zero.train import checkpoint, guard, metrics, start
 from diagnosis_zero.train.loop import RewardFor, open_folder
 from diagnosis_zero.train.metrics import MetricsLog
 from diagnosis_zero.train.view import View
@@ -97,7 +97,21 @@ def _place(recipe: Recipe, saved: int | None, tokenizer: Any) -> Place:
     folder = recipe.run.folder.resolve()
     data = folder / "data" if recipe.data.folder is None else Path(recipe.data.folder).resolve()
     train, val = (_files(data, split) for split in ("train", "val"))
-    return Place(_model(recipe), train, val, folder / "verl", _opens_thinking(tokenizer), saved)
+    return Place(
+        model=_model(recipe),
+        train_files=train,
+        val_files=val,
+        folder=folder / "verl",
+        think_opened=_opens_thinking(tokenizer),
+        resume_from=saved,
+        validate_first=saved is None or _owes_validation(recipe, folder, saved),
+    )
+
+
+def _owes_validation(recipe: Recipe, folder: Path, saved: int) -> bool:
+    """verl validates a step after it has saved it, and may have been killed in between."""
+    known = any(row["kind"] == "val" and row["step"] == saved for row in metrics.read(folder / metrics.FILE))
+    return saved % recipe.eval.every == 0 and not known
 
 
 def _files(data: Path, split: str) -> tuple[str, ...]:
@@ -193,6 +207,8 @@ def _go_back(
             newest = max((int(path.stem.rpartition("-")[2]) for path in source.glob("metrics-from-*.jsonl")), default=0)
             state = _translation(recipe, folder, source, newest, cases, reward, tokenizer, log)
             run_folder.translate(state, ended=True)
+            if not any(row["kind"] == "train" and row["step"] == saved for row in log.rows):
+                log.event(saved, "lost", "verl was killed after it saved this step and before it wrote its metrics")
             _merge(state, None, view)
         run_folder.cut_after(source, saved)
         view.say(f"resuming from step {saved}")
