@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from diagnosis_zero import experiment
+from diagnosis_zero import config, experiment
 from diagnosis_zero.cases import export
 from diagnosis_zero.config import Recipe
-from diagnosis_zero.experiment import SAMPLED, Outcome, evaluation_folder
+from diagnosis_zero.experiment import SAMPLED, Outcome, evaluation_folder, judge_of, reward_of
+from diagnosis_zero.parsing import render
 from diagnosis_zero.records import read_json, read_jsonl
 from diagnosis_zero.train.view import View
-from diagnosis_zero.types import Answer, Case, Verdict
+from diagnosis_zero.types import Answer, Case, RewardFn, Verdict
 
 sys.path.insert(0, str(Path(__file__).parent / "train"))
 from small_runs import taught_policy, toy_recipe, write_inputs
@@ -101,3 +102,20 @@ def test_the_reward_knows_that_the_template_opened_the_reasoning(inputs: Path, t
     recipe = toy_recipe(inputs, tmp_path)
     assert experiment.reward_of(recipe, True)(completion, case).parts["format"] == 1
     assert experiment.reward_of(recipe, False)(completion, case).parts["format"] == 0
+
+
+def test_the_judge_is_of_another_kind_than_the_reward(inputs: Path, tmp_path: Path) -> None:
+    """An answer that the formula on letters accepts for another subtype, and one that differs in its spelling alone."""
+    case = Case("c", "made", "c", "A patient.", ("Usher syndrome type 2",))
+    answers = {name: render("sign", f"usher syndrome type {name}") for name in "23"}
+    recipe = toy_recipe(inputs, tmp_path)  # its reward goes by letters
+    vignettes = recipe.model_copy(update={"data": config.Data(vignettes=config.Vignettes())})
+
+    def opinions(reward: RewardFn) -> list[float]:
+        return [reward(answers[name], case).parts["accuracy"] for name in "23"]
+
+    assert opinions(reward_of(recipe)) == [1.0, 1.0]
+    assert opinions(judge_of(recipe)) == [1.0, 0.0]
+    assert opinions(judge_of(vignettes)) == [1.0, 0.0]
+    by_meaning = recipe.model_copy(update={"reward": config.Reward(method="ontology", catalogue="none")})
+    assert opinions(judge_of(by_meaning)) == [1.0, 1.0]

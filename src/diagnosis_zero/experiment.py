@@ -12,9 +12,10 @@ from diagnosis_zero.behaviour.analyse import analyse
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.evaluate.compare import Comparison, compare
 from diagnosis_zero.evaluate.run import evaluate
+from diagnosis_zero.parsing import parse
 from diagnosis_zero.report.build import build
 from diagnosis_zero.rewards import build_reward
-from diagnosis_zero.types import Case, RewardFn, SamplingParams
+from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
 
 if TYPE_CHECKING:
     from diagnosis_zero.engine.model import Policy
@@ -52,7 +53,8 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
         evaluate_policy(recipe, policy, step, cases)
         evaluated.append(step)
 
-    train(recipe, partial(reward_of, recipe), evaluate_test, resume=resume, force=force, view=view)
+    reward_for, judge_for = partial(reward_of, recipe), partial(judge_of, recipe)
+    train(recipe, reward_for, evaluate_test, judge_for=judge_for, resume=resume, force=force, view=view)
     report = _report(recipe, folder)
     last = max(evaluated, default=0)
     if last == 0:
@@ -72,6 +74,23 @@ def reward_of(recipe: Recipe, think_opened: bool = False) -> RewardFn:
     return build_reward(
         method=wanted.method, catalogue=wanted.source, weights=wanted.weights, think_opened=think_opened
     )
+
+
+def judge_of(recipe: Recipe, think_opened: bool = False) -> RewardFn:
+    """A second opinion on the validation answers, by other means than the reward's, so that a reward that is being
+    satisfied without the diagnosis being right is seen: on vignettes the true disease's own name and nothing else
+    (their world is closed, a name stands for one id), otherwise the method that the reward is not."""
+    if recipe.data.vignettes is not None:
+        return partial(_named_exactly, think_opened)
+    if recipe.reward.method == "ontology":
+        return build_reward(method="sequence", think_opened=think_opened)
+    return build_reward(method="ontology", catalogue=None, think_opened=think_opened)
+
+
+def _named_exactly(think_opened: bool, completion: str, case: Case) -> Reward:
+    answer = parse(completion, think_opened=think_opened).answer or ""
+    right = float(answer.strip().casefold() in {name.casefold() for name in case.names})
+    return Reward(right, {"accuracy": right})
 
 
 def evaluate_policy(recipe: Recipe, policy: Policy, step: int, cases: list[Case]) -> None:

@@ -77,6 +77,17 @@ def test_validation_metrics_by_hand() -> None:
     assert validation_metrics(greedy, GROUPS, think_opened=False)["val/sampled_accuracy"] == 0.25
 
 
+def test_a_judge_gives_a_second_opinion_on_the_same_answers() -> None:
+    greedy = [group(name, (GOOD, "stop", 9, 1.1, 1.0)) for name in "abc"]
+
+    def judge(text: str, case: Case) -> Reward:
+        assert text == GOOD
+        return Reward(0.0, {"accuracy": float(case.id == "a")})
+
+    metrics = validation_metrics(greedy, [], False, judge)
+    assert (metrics["val/accuracy"], metrics["val/judge"]) == (1.0, pytest.approx(1 / 3))
+
+
 def test_every_completion_is_kept_with_what_it_earned(tmp_path: Path) -> None:
     path = tmp_path / "rollouts" / "step-000007.parquet"
     write_rollouts(path, 7, GROUPS, [[0.7, -0.7], [0.0, 0.0]], think_opened=False)

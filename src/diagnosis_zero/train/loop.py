@@ -64,6 +64,7 @@ class _Run:
     reference: Any
     optimizer: MasterAdamW
     reward: RewardFn
+    judge: RewardFn | None
     template: str
     think_opened: bool
     log: MetricsLog
@@ -75,11 +76,14 @@ def train(
     reward_for: RewardFor,
     evaluate: Evaluate,
     *,
+    judge_for: RewardFor | None = None,
     resume: bool = False,
     force: bool = False,
     view: View | None = None,
 ) -> Path:
     """Run a recipe to its end (or to Ctrl-C, which finishes the step and saves); the run's folder.
+
+    ``judge_for`` gives a second opinion on the validation answers, whose part ``accuracy`` becomes ``val/judge``.
 
     Raises:
         InputError: the folder is taken, there is nothing to resume, or the recipe is no longer the run's.
@@ -93,7 +97,7 @@ def train(
     done = 0 if latest is None else _step_of(latest)
     checkpoint.cut_after(folder, done if latest else -1)
     with MetricsLog(folder, recipe.run.sinks) as log:
-        run = _begin(recipe, folder, cases, latest, reward_for, log, view)
+        run = _begin(recipe, folder, cases, latest, reward_for, judge_for, log, view)
         if done == 0:
             if not series(log.rows, "val/accuracy"):
                 _look(run, 0)
@@ -116,7 +120,7 @@ def _steps(run: _Run, done: int, total: int) -> int | None:
         with _stop_requested() as stop:
             while step < total:
                 step += 1
-                _step(run, step, total, settings)
+                settings = _step(run, step, total, settings)
                 last = step == total
                 stopping = stop()  # asked once: a signal that comes after this stops the run after the next step
                 if last or stopping or step % run.recipe.eval.every == 0:
@@ -138,7 +142,8 @@ def _steps(run: _Run, done: int, total: int) -> int | None:
     return step
 
 
-def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> None:
+def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> UpdateSettings:
+    """One step; the settings to go on with, which differ where the device ran out of memory."""
     recipe = run.recipe
     rewinds = _rewinds(run.folder)
     seed = recipe.run.seed + rewinds * ORDER_SEEDS
@@ -168,7 +173,12 @@ def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> None:
     run.log.write(step, "train", metrics)
     if updated.metrics["policy/skipped"]:
         run.log.event(step, "not_finite", "the gradient was not finite: weights left as they were")
+    if updated.token_budget < settings.token_budget:
+        what = f"the device ran out of memory: rows of the update now hold {updated.token_budget} tokens"
+        run.log.event(step, "out_of_memory", what)
+        run.view.say(what)
     run.view.step(step, total, metrics)
+    return replace(settings, token_budget=updated.token_budget)
 
 
 def learning_rate(step: int, lr: float, warmup: int) -> float:
@@ -187,7 +197,7 @@ def _look(run: _Run, step: int) -> None:
     sampled = (
         rollout(run.policy, cases, run.template, run.reward, recipe.eval.samples, params) if recipe.eval.samples else []
     )
-    metrics = observe.validation_metrics(greedy, sampled, run.think_opened)
+    metrics = observe.validation_metrics(greedy, sampled, run.think_opened, run.judge)
     run.log.write(step, "val", metrics)
     shown = "  ".join(f"{name.removeprefix('val/').replace('_', ' ')} {value:.3g}" for name, value in metrics.items())
     run.view.say(f"validation after step {step}: {shown}")
@@ -272,6 +282,7 @@ def _begin(
     cases: start.Splits,
     latest: Path | None,
     reward_for: RewardFor,
+    judge_for: RewardFor | None,
     log: MetricsLog,
     view: View,
 ) -> _Run:
@@ -296,8 +307,8 @@ def _begin(
         models.enable_checkpointing(policy.model)
     reference = start.reference_of(recipe.train.kl_coefficient, checkpoint.folder(folder, 0), dtype)
     opened = start.opens_thinking(policy)
-    reward = reward_for(opened)
-    return _Run(recipe, folder, cases, policy, reference, optimizer, reward, template, opened, log, view)
+    reward, judge = reward_for(opened), judge_for and judge_for(opened)
+    return _Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, log, view)
 
 
 def _write(run_dir: Path, step: int, policy: Policy, optimizer: MasterAdamW) -> None:

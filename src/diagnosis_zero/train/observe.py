@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from diagnosis_zero.parsing import FAULTS, parse
 from diagnosis_zero.records import atomic_write
 from diagnosis_zero.train.batch import zero_variance_share
-from diagnosis_zero.types import Completion, Group, Parsed, Reward
+from diagnosis_zero.types import Completion, Group, Parsed, Reward, RewardFn
 
 
 def rollout_metrics(groups: Sequence[Group], think_opened: bool) -> dict[str, float]:
@@ -64,8 +64,11 @@ def parsed_completion(completion: Completion, think_opened: bool) -> Parsed:
     return parse(completion.text, think_opened=think_opened, truncated=completion.finish == "length")
 
 
-def validation_metrics(greedy: Sequence[Group], sampled: Sequence[Group], think_opened: bool) -> dict[str, float]:
-    """Scores on the validation cases: one greedy answer each, and (where drawn) the mean of several samples."""
+def validation_metrics(
+    greedy: Sequence[Group], sampled: Sequence[Group], think_opened: bool, judge: RewardFn | None = None
+) -> dict[str, float]:
+    """Scores on the validation cases: one greedy answer each, and (where drawn) the mean of several samples; the
+    judge's opinion of the greedy ones, where there is a judge."""
     rewards = [group.rewards[0] for group in greedy]
     form = _form(greedy, think_opened)
     metrics = {
@@ -75,6 +78,8 @@ def validation_metrics(greedy: Sequence[Group], sampled: Sequence[Group], think_
         "val/well_formed": form["format/well_formed"],
         "val/cases": len(greedy),
     }
+    if judge is not None:
+        metrics["val/judge"] = fmean(_right(judge(group.completions[0].text, group.case)) for group in greedy)
     if sampled:
         metrics["val/sampled_accuracy"] = fmean(_right(reward) for group in sampled for reward in group.rewards)
     return metrics
