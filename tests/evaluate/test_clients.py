@@ -112,6 +112,14 @@ def test_a_length_stop_and_the_bill_come_through():
     assert (reply.prompt_tokens, reply.tokens) == (100, 5)
 
 
+def test_half_a_character_in_a_reply_does_not_end_the_evaluation(tmp_path):
+    reply = full_form("Marfan syndrome") + "\ud83d"
+    settings = {"model": "double", "step": 0, "template": "{case}", "params": GREEDY, "judge": "ontology"}
+    with serving(Double(lambda request: reply)) as url:
+        summary = evaluate(client(url), make_cases(5), tmp_path / "eval", **settings)
+    assert (summary.failed, summary.accuracy.value) == (0, 0.2)
+
+
 def test_reasoning_that_the_server_split_off_is_put_back():
     body = reply_body("<answer>Fabry disease</answer>", reasoning_content="burning feet")
     with serving(Double(lambda request: body)) as url:

@@ -197,7 +197,7 @@ def _completion(body: dict[str, Any], *, empty_is_fault: bool) -> Completion:
     if finish == "content_filter":
         raise _RefusedError("content filter")
     if message.get("refusal"):
-        raise _RefusedError(f"refusal: {str(message['refusal'])[:200]}")
+        raise _RefusedError(f"refusal: {_writable(str(message['refusal'])[:200])}")
     text = message.get("content") if "content" in message else message.get("text")
     if (text is None and finish != "length") or not isinstance(text, str | None):
         raise _PassingError("the reply holds no text")
@@ -206,14 +206,19 @@ def _completion(body: dict[str, Any], *, empty_is_fault: bool) -> Completion:
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(reasoning, str) and "<think>" not in (text or ""):
         text = f"<think>{reasoning}</think>{text or ''}"
-    return Completion(text or "", "length" if finish == "length" else "stop")
+    return Completion(_writable(text or ""), "length" if finish == "length" else "stop")
 
 
 def _message(text: str) -> str:
     """The server's own words, short and on one line."""
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         text = str(json.loads(text)["error"]["message"])
-    return " ".join(text[:300].split())
+    return _writable(" ".join(text[:300].split()))
+
+
+def _writable(text: str) -> str:
+    """JSON may hold halves of a character ("\\ud800"), which no file can; each becomes a question mark."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _retry_after(headers: Any) -> float:
