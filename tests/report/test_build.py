@@ -1,13 +1,18 @@
 import base64
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from run_folder import answer, case, write_evaluation, write_run
 
 from diagnosis_zero import records
+from diagnosis_zero.behaviour.analyse import analyse
 from diagnosis_zero.report.build import build
+from diagnosis_zero.types import Verdict
 
 
 def read(page: Path) -> str:
@@ -97,6 +102,46 @@ def test_redacted_reports_hold_no_word_by_or_about_a_patient(tmp_path: Path) -> 
     assert secret not in json.dumps(unpack(page))
     assert "presented" not in json.dumps(unpack(page))
     assert "Marfan syndrome" in json.dumps(unpack(page))
+
+
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "jade", "kelp", "lunar")
+
+
+def test_no_five_words_of_a_case_are_left_in_a_redacted_report(tmp_path: Path) -> None:
+    """Wherever a case is quoted: its text, answers, reasoning, a judge's reason, rollouts, messages of the guard."""
+    rng = random.Random(0)
+    path = write_run(tmp_path / "demo", cases=5)
+    texts = [" ".join(rng.choices(WORDS, k=60)) for _ in range(6)]
+    cases = [case(n, text=text, leaks=(text[:60],)) for n, text in enumerate(texts)]
+    said = [answer(of, 300, of.text[:80], text=f"<think>{of.text}</think><answer>{of.text}</answer>") for of in cases]
+    folder = path / "evaluations" / "step-000300"
+    write_evaluation(folder, said)
+    verdicts = [Verdict(one.case_id, 0, 300, "sequence", 0, 0.0, "none", reason=one.text) for one in said]
+    records.write_jsonl(folder / "verdicts.jsonl", verdicts)
+    records.write_jsonl(path / "evaluations" / "cases.jsonl", cases)
+    rollouts = path / "rollouts" / "step-000001.parquet"
+    table = [
+        row | {"text": texts[0], "answer": texts[1], "think": texts[2]} for row in pq.read_table(rollouts).to_pylist()
+    ]
+    pq.write_table(pa.Table.from_pylist(table), rollouts)
+    with (path / "metrics.jsonl").open("a") as handle:
+        handle.write(json.dumps({"step": 1, "kind": "event", "event": "guard", "message": texts[3]}) + "\n")
+    analyse(path)
+    windows = {window for text in texts for window in five_words(text)}
+    shown = read_all(build([path], tmp_path / "open.html"))
+    assert all(window in shown for window in windows)
+    redacted = read_all(build([path], tmp_path / "redacted.html", redact=True))
+    assert not [window for window in windows if window in redacted]
+
+
+def five_words(text: str) -> list[str]:
+    words = text.split()
+    return [" ".join(words[start : start + 5]) for start in range(len(words) - 4)]
+
+
+def read_all(page: Path) -> str:
+    """Everything that a file holds, its packed blocks too."""
+    return read(page) + json.dumps(unpack(read(page)))
 
 
 def test_a_run_without_evaluations_still_gets_its_curves(tmp_path: Path) -> None:
