@@ -103,9 +103,20 @@ def test_an_index_gives_back_what_was_packed() -> None:
     assert index.meaning("gout").entries == {1}
     assert index.meaning("jd").entries == {1, 2}
     assert not index.meaning("go")
-    assert list(index.beginning("go")) == ["gout"]
-    assert not list(index.beginning("gp"))
-    assert not list(Index(pack({}, [first])).beginning(""))
+    assert not Index(pack({}, [first])).meaning("")
+    many = {f"disease {number}": [(1, "ORPHA", number)] for number in range(100)}
+    full = Index(pack(many, [first]))
+    assert all(full.meaning(key).said == tuple(rows) for key, rows in many.items())
+    assert not full.meaning("disease 100")
+    assert not full.meaning("disease")
+
+
+def test_what_names_begin_with(catalogue: Catalogue) -> None:
+    assert catalogue.begins("Vasconi syn")
+    assert not catalogue.begins("Vasconi sym")
+    assert not catalogue.begins("-")
+    assert {catalogue.entry(number).id for number in catalogue.beginning("Pellworm")} == {"ORPHA:200", "ORPHA:201"}
+    assert not catalogue.beginning("?")
 
 
 def test_names_are_kept_as_they_were_taken_apart(catalogue: Catalogue) -> None:

@@ -83,6 +83,7 @@ def _write(facts: Collected, path: Path, about: Mapping[str, object]) -> dict[st
     groupings = {entry_of[i] for i in facts.groupings if i in entry_of}
     above = parents(facts.below, entry_of, groupings)
     entries = list(_entries(facts, entry_of, above))
+    meant = _meant(facts, entry_of)
     counts = {
         "diseases": len(number),
         "names": sum(map(len, facts.names.values())),
@@ -92,7 +93,8 @@ def _write(facts: Collected, path: Path, about: Mapping[str, object]) -> dict[st
     tables: dict[str, Iterable[tuple[object, ...]]] = {
         "meta": ((key, json.dumps(value)) for key, value in {**about, **counts}.items()),
         "identifier": sorted(entry_of.items()),
-        "packed": pack(_meant(facts, entry_of), entries).items(),
+        "packed": pack(meant, entries).items(),
+        "form": ((key,) for key in sorted(meant)),
         "entry": ((entry.number, entry.id, entry.number in groupings) for entry in entries),
         "name": sorted(_names(facts, entry_of)),
         "word": _word_counts(facts),

@@ -85,14 +85,18 @@ class Catalogue:
 
     def begins(self, text: str) -> bool:
         """Whether a name begins with ``text``, by its letters and digits ("Ehlers-Danlos syndrome" begins many)."""
-        key = literal_key(text)
-        return bool(key) and any(self._index.beginning(key))
+        return bool(self._keys_from(text, 1))
 
     def beginning(self, text: str) -> frozenset[int]:
         """The entries of which a name begins with ``text``, by its letters and digits."""
-        key = literal_key(text)
-        found = map(self._index.meaning, self._index.beginning(key)) if key else ()
+        found = (self._index.meaning(key) for key in self._keys_from(text, -1))
         return frozenset[int]().union(*(meaning.entries for meaning in found))
+
+    def _keys_from(self, text: str, limit: int) -> list[str]:
+        """The keys that begin with ``text`` (``limit`` of them; -1: all); none for a text without letters or digits."""
+        key = literal_key(text)
+        query = f"SELECT key FROM form WHERE key >= ?1 AND key < ?1 || '~' LIMIT {limit:d}"  # noqa: S608 - our number
+        return [found for (found,) in self._rows(query, key)] if key else []
 
     def principal(self, name: str) -> frozenset[int]:
         """What the first authority that uses the name means by it, and what the others mean that may be the same

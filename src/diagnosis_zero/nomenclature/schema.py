@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x647A6361  # "dzca"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE packed(part TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE form(key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE entry(entry INTEGER PRIMARY KEY, id TEXT NOT NULL, grouping INTEGER NOT NULL);
 CREATE TABLE identifier(id TEXT PRIMARY KEY, entry INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE name(entry INTEGER NOT NULL, scope INTEGER NOT NULL, text TEXT NOT NULL, literal TEXT NOT NULL,
@@ -18,6 +19,7 @@ CREATE TABLE conflict(text TEXT NOT NULL);
 CREATE INDEX name_entry ON name(entry);
 """
 """``packed``: the keys a name is found under (literal, canonical, bare), who says so and in which scope, and the
-entries with what they stand under (``index``). ``entry``: one disease or grouping. ``identifier``: every id that
-means it. ``name``: as the sources write it, and taken apart (``normalise.Name``). ``word``: in how many names a word
-stands. ``equivalent``: phrases that the synonyms of at least two diseases exchange."""
+entries with what they stand under (``index``). ``form``: the same keys, in order. ``entry``: one disease or
+grouping. ``identifier``: every id that means it. ``name``: as the sources write it, and taken apart
+(``normalise.Name``). ``word``: in how many names a word stands. ``equivalent``: phrases that the synonyms of at least
+two diseases exchange."""
