@@ -90,23 +90,76 @@ def best_of(repeats: int, run: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def in_subprocess(module: str, *arguments: str) -> dict[str, Any]:
+def in_subprocess(module: str, *arguments: str, limit: float | None = None) -> dict[str, Any]:
     """Run ``python -m MODULE ARGUMENTS``, which prints one line of JSON last; so peak memory is its own.
+
+    What takes more than ``limit`` seconds is ended, and gives ``{"over_seconds": limit}``.
 
     Raises:
         RuntimeError: it failed; carries the end of what it wrote.
     """
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    root = Path(__file__).parents[1]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"over_seconds": limit}
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def each_side(module: str, sides: Iterable[str], model: str, shape: Shape, *more: str) -> dict[str, dict[str, Any]]:
+    """What every side measured, each in a process of its own."""
+    arguments = ["--model", model, "--shape", str(shape), *more]
+    return {side: in_subprocess(module, *arguments, "--side", side) for side in sides}
+
+
+def side_rows(sides: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row of the table for each side; the first is what the others are set against."""
+    first = next(iter(sides.values()))["seconds"]
+    return [
+        {
+            "side": name,
+            "seconds": found["seconds"],
+            "times the first": found["seconds"] / first,
+            **({"tokens/s": found["tokens_per_second"]} if "tokens_per_second" in found else {}),
+            "peak GB": found["peak_bytes"] / 1e9,
+        }
+        for name, found in sides.items()
+    ]
+
+
 def hand_over(measured: Mapping[str, Any]) -> None:
     """The last line that ``in_subprocess`` reads."""
     print(json.dumps(measured))
+
+
+def endless(model: str) -> Any:
+    """Our policy in its compute type for this machine; it never stops of itself, so lengths are equal on all sides."""
+    from diagnosis_zero.engine.model import Policy, load
+
+    class Endless(Policy):
+        def stop_ids(self) -> frozenset[int]:
+            return frozenset()
+
+    loaded = load(model)
+    return Endless(loaded.model, loaded.tokenizer, loaded.name)
+
+
+def plain_model(model: str, dtype: str = "float32") -> Any:
+    """The same weights as transformers loads them, with its own attention."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(model_path(model), dtype=getattr(torch, dtype))
+
+
+def model_path(model: str) -> str:
+    from diagnosis_zero.engine.model import smollm2
+
+    return str(smollm2()) if model == "smollm2" else model
 
 
 def machine() -> dict[str, Any]:

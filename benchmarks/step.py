@@ -42,6 +42,10 @@ PEERS = {
 }
 
 
+OURS = {"ours": False, "ours, checkpointing": True}
+"""Our sides, and whether activations are computed again. The ratios are those of the first, which is the quicker."""
+
+
 def reward(text: str) -> float:
     """Any number that differs between completions: its cost is nothing on either side."""
     return float(text.count("e") % 7)
@@ -50,23 +54,18 @@ def reward(text: str) -> float:
 # --- our side
 
 
-def ours(model: str, shape: Shape, steps: int) -> dict[str, Any]:
+def ours(model: str, shape: Shape, steps: int, *, checkpointing: bool = False) -> dict[str, Any]:
     from diagnosis_zero.engine.generate import generate
-    from diagnosis_zero.engine.model import Policy, load
+    from diagnosis_zero.engine.model import enable_checkpointing
     from diagnosis_zero.train.batch import Credit
     from diagnosis_zero.train.loss import LossSettings
     from diagnosis_zero.train.optimizer import MasterAdamW
     from diagnosis_zero.train.step import UpdateSettings, update
     from diagnosis_zero.types import Case, Group, Reward, SamplingParams
 
-    class Endless(Policy):
-        """Never stops of itself, so that lengths are equal on both sides."""
-
-        def stop_ids(self) -> frozenset[int]:
-            return frozenset()
-
-    loaded = load(model)
-    policy = Endless(loaded.model, loaded.tokenizer, loaded.name)
+    policy = common.endless(model)
+    if checkpointing:
+        enable_checkpointing(policy.model)
     optimizer = MasterAdamW(policy.model, betas=(0.9, 0.999), weight_decay=0.0)
     settings = UpdateSettings(loss=LossSettings(), credit=Credit(max_tokens=shape.response))
     prompts = [policy.tokenizer(text)["input_ids"] for text in common.prompt_texts(policy.tokenizer, shape)]
@@ -85,7 +84,8 @@ def ours(model: str, shape: Shape, steps: int) -> dict[str, Any]:
             update(policy.model, optimizer, groups, LR, settings)
         measured.append(times)
     lengths = {len(c.token_ids) for group in written for c in group}
-    setting = {"dtype": str(policy.model.dtype).removeprefix("torch."), "token_budget": settings.token_budget}
+    dtype = str(policy.model.dtype).removeprefix("torch.")
+    setting = {"dtype": dtype, "token_budget": settings.token_budget, "checkpointing": checkpointing}
     return _measured(measured, lengths, prompts, setting)
 
 
@@ -95,10 +95,8 @@ def ours(model: str, shape: Shape, steps: int) -> dict[str, Any]:
 def peer(model: str, shape: Shape, steps: int, setting: Peer) -> dict[str, Any]:
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
-
-    from diagnosis_zero.engine.model import smollm2
 
     measured: list[dict[str, float]] = []
     seen: dict[str, Any] = {}
@@ -119,8 +117,7 @@ def peer(model: str, shape: Shape, steps: int, setting: Peer) -> dict[str, Any]:
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             measured[-1]["update"] = time.perf_counter() - seen["start"] - measured[-1]["rollout"]
 
-    path = smollm2() if model == "smollm2" else model
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(common.model_path(model))
     texts = common.prompt_texts(tokenizer, shape)
     completions = shape.prompts * shape.group
     with tempfile.TemporaryDirectory() as scratch:
@@ -144,7 +141,7 @@ def peer(model: str, shape: Shape, steps: int, setting: Peer) -> dict[str, Any]:
             disable_tqdm=True,
         )
         trainer = Timed(
-            AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, setting.dtype)),
+            common.plain_model(model, setting.dtype),
             reward_funcs=lambda completions, **_: [reward(text) for text in completions],
             args=config,
             train_dataset=Dataset.from_dict({"prompt": texts * (1 + steps)}),
@@ -173,11 +170,12 @@ def _measured(
 # --- side by side
 
 
-def compare(model: str, shape: Shape, steps: int, settings: list[str]) -> tuple[dict[str, Any], str]:
+def compare(model: str, shape: Shape, steps: int, settings: list[str], limit: float) -> tuple[dict[str, Any], str]:
     """The figures of one shape, and which of the settings was TRL's fastest."""
     arguments = ["--model", model, "--shape", str(shape), "--steps", str(steps)]
-    mine = common.in_subprocess(__spec__.name, *arguments, "--side", "ours")
-    peers = {name: common.in_subprocess(__spec__.name, *arguments, "--side", name) for name in settings}
+    mine, lean = (common.in_subprocess(__spec__.name, *arguments, "--side", side) for side in OURS)
+    tried = {name: common.in_subprocess(__spec__.name, *arguments, "--side", name, limit=limit) for name in settings}
+    peers = {name: theirs for name, theirs in tried.items() if "seconds" in theirs}
     for name, theirs in peers.items():
         for key in ("prompts", "lengths"):
             assert mine[key] == theirs[key], f"{name}: {key} differ: {mine[key]} and {theirs[key]}"
@@ -193,14 +191,17 @@ def compare(model: str, shape: Shape, steps: int, settings: list[str]) -> tuple[
         "peer_peak_bytes": theirs["peak_bytes"],
         "memory_ratio": mine["peak_bytes"] / theirs["peak_bytes"],
         "ours": mine,
+        "ours_checkpointing": lean,
         "peers": peers,
+        "too_slow": {name: theirs["over_seconds"] for name, theirs in tried.items() if name not in peers},
     }
     return figures, fastest
 
 
 def rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a side, for the table."""
-    sides = {"ours": figures["ours"], **{f"TRL, {name}": found for name, found in figures["peers"].items()}}
+    mine = {"ours": figures["ours"], "ours, checkpointing": figures["ours_checkpointing"]}
+    sides = {**mine, **{f"TRL, {name}": found for name, found in figures["peers"].items()}}
     return [
         {
             "side": name,
@@ -218,19 +219,21 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--steps", type=int, default=1, help="timed steps a side, after one to warm up")
     parser.add_argument("--setting", action="append", choices=PEERS, help="of TRL; default: each at the first shape")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a setting of TRL is given up")
     given = parser.parse_args()
     shapes = common.shapes(given.shape, ("small", "large"))
     if given.side:
         [shape] = shapes
-        mine = given.side == "ours"
-        common.hand_over(
-            ours(given.model, shape, given.steps) if mine else peer(given.model, shape, given.steps, PEERS[given.side])
-        )
+        if given.side in OURS:
+            found_here = ours(given.model, shape, given.steps, checkpointing=OURS[given.side])
+        else:
+            found_here = peer(given.model, shape, given.steps, PEERS[given.side])
+        common.hand_over(found_here)
         return
     settings = given.setting or list(PEERS)
     found = []
     for shape in shapes:
-        figures, fastest = compare(given.model, shape, given.steps, settings)
+        figures, fastest = compare(given.model, shape, given.steps, settings, given.limit)
         common.show(f"One GRPO step of {given.model}, {shape}", rows(figures))
         found.append(figures)
         settings = [fastest]

@@ -19,8 +19,30 @@ BASE_BYTES = 550_000_000
 """The interpreter with torch, transformers and their threads."""
 HEAD_CHUNK = {"cpu": 128, "cuda": 2048}
 """Tokens whose distribution over the vocabulary is held at once (``engine.logprobs.CHUNK_TOKENS``)."""
+OPTIMIZER_BYTES = 7 * FP32
+"""AdamW reads a weight, its gradient and its moments, and writes all but the gradient."""
 HEAD_COPIES = 3
 """Logits, logprobs and a working copy of one chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What of the machine's rates a step reaches."""
+
+    passes: float
+    """Share of the matrix rate in prefill, forward and backward: the rest is attention's and the elementwise work."""
+    decode: float
+    """Share of it in a decode step, whose matrices have few rows."""
+    layer_seconds: float
+    """A decode step's fixed cost of each layer: attention, norms, and starting them."""
+
+
+REACHED = {
+    # Fitted on two cores of an EPYC (AVX2), SmolLM2-135M in float32, both shapes of benchmarks/results/step.json.
+    "cpu": Reached(passes=0.74, decode=0.35, layer_seconds=0.7e-3),
+    # Not measured: no GPU was at hand. A decode step waits for Python there.
+    "cuda": Reached(passes=0.5, decode=0.5, layer_seconds=1.0e-3),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +222,16 @@ def _seconds(model: ModelSize, work: Workload, rates: Rates) -> dict[str, float]
     prompt_tokens = work.prompts * work.prompt_tokens
     unique = prompt_tokens + completions * (work.response_tokens - 1)
     forward = 2 * (body * unique + head * written) + _attention_flops(model, work)
-    per_step = 2 * (body + head) * completions / rates.flops
+    reached = REACHED[work.device]
     weights_read = (body + head) * work.weight_bytes / rates.bytes_per_second
-    trained = trained_parameters(model, work)
+    multiplied = 2 * (body + head) * completions / (reached.decode * rates.flops)
+    a_pass = 1 / (reached.passes * rates.flops)
     return {
-        "prefill": 2 * body * prompt_tokens / rates.flops,
-        "decode": work.response_tokens * max(per_step, weights_read),
-        "reference": forward / rates.flops if work.kl else 0.0,
-        "forward and backward": forward * (4 if work.checkpointing else 3) / rates.flops,
-        "optimizer": trained * 8 * FP32 / rates.bytes_per_second,
+        "prefill": 2 * body * prompt_tokens * a_pass,
+        "decode": work.response_tokens * (max(multiplied, weights_read) + model.layers * reached.layer_seconds),
+        "reference": forward * a_pass if work.kl else 0.0,
+        "forward and backward": forward * (4 if work.checkpointing else 3) * a_pass,
+        "optimizer": trained_parameters(model, work) * OPTIMIZER_BYTES / rates.bytes_per_second,
     }
 
 
