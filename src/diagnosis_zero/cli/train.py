@@ -30,10 +30,24 @@ def train(
     from diagnosis_zero import config
 
     loaded = config.load(recipe, set_ or ())
+    if resume:
+        _check_engine(loaded, engine)
     if engine == "verl":
         _on_verl(loaded, resume, force, dry_run)
     else:
         _locally(loaded, resume, force, dry_run)
+
+
+def _check_engine(recipe: Recipe, engine: str) -> None:
+    """A run goes on with the engine that it began with: neither reads the other's checkpoints."""
+    from diagnosis_zero import records
+    from diagnosis_zero.errors import InputError
+
+    manifest = recipe.run.folder / "manifest.json"
+    began = records.read_json(manifest).get("engine", "local") if manifest.is_file() else engine
+    if began != engine:
+        what = f"this run is of the engine {began!r}"
+        raise InputError(what, where=recipe.run.folder, mend=f"Resume it with --engine {began}.")
 
 
 def _locally(recipe: Recipe, resume: bool, force: bool, dry_run: bool) -> None:

@@ -72,8 +72,7 @@ def options(recipe: Recipe, place: Place) -> Options:
     Raises:
         InputError: a key that verl has nothing for, or an option of ``[verl]`` that the recipe itself decides.
     """
-    for what, mend in unmapped(recipe):
-        raise InputError(f"verl cannot do this recipe: {what}", mend=mend)
+    check_mapped(recipe)
     decided = {
         **_data(recipe, place),
         **_model(recipe, place),
@@ -84,6 +83,12 @@ def options(recipe: Recipe, place: Place) -> Options:
         **_run(recipe, place),
     }
     return {**decided, **DEFAULTS, **_passed_through(recipe.verl, decided)}
+
+
+def check_mapped(recipe: Recipe) -> None:
+    """Raise an ``InputError`` for the first key that verl has nothing for."""
+    for what, mend in unmapped(recipe):
+        raise InputError(f"verl cannot do this recipe: {what}", mend=mend)
 
 
 def unmapped(recipe: Recipe) -> Iterator[tuple[str, str]]:

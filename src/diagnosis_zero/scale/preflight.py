@@ -37,6 +37,11 @@ def check(chosen: Options) -> Any:
     return config
 
 
+def has_verl() -> bool:
+    """Whether verl is there to judge options."""
+    return util.find_spec("verl") is not None
+
+
 def need_verl() -> None:
     """verl and what it needs and does not declare, in a version whose options these are."""
     for package, module in (("verl", "verl"), ("TransferQueue", "transfer_queue"), ("ray", "ray")):

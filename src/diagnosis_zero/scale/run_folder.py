@@ -96,7 +96,7 @@ def translate(state: Translation, *, ended: bool) -> list[int]:
         if not (ended or len(state.waiting) > 1 or (trained and _whole(_dump(state, "rollouts", step), state))):
             break
         line = state.waiting.pop(0)
-        if trained and not _known(state, "train", step):
+        if trained and not known(state, "train", step):
             _train_row(state, step, line["data"])
             done.append(step)
         _val_row(state, step)
@@ -137,14 +137,15 @@ def _train_row(state: Translation, step: int, theirs: Mapping[str, Any]) -> None
 
 
 def _val_row(state: Translation, step: int) -> None:
-    if _known(state, "val", step):
+    if known(state, "val", step):
         return
     groups, _ = _groups(state, _dump(state, "validation", step), step)
     if groups:
         state.log.write(step, "val", validation_metrics(groups, [], state.think_opened))
 
 
-def _known(state: Translation, kind: str, step: int) -> bool:
+def known(state: Translation, kind: str, step: int) -> bool:
+    """Whether this row stands in ``metrics.jsonl``."""
     return any(row["kind"] == kind and row["step"] == step for row in state.log.rows)
 
 
@@ -200,6 +201,11 @@ def _compare(state: Translation, step: int, groups: Sequence[Group], scores: Seq
 
 
 # --- checkpoints
+
+
+def newest_start(source: Path) -> int:
+    """The step that verl's last start went on from."""
+    return max((int(path.stem.rpartition("-")[2]) for path in source.glob("metrics-from-*.jsonl")), default=0)
 
 
 def saved_step(source: Path) -> int | None:
