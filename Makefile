@@ -47,7 +47,11 @@ test-browser: setup
 	$(PY) -m pytest -m browser
 
 bench: setup
-	$(PY) -m benchmarks.step --json benchmarks/results/step.json
+	$(PY) -m benchmarks.step --setting fp32 --setting "fp32, checkpointing" --json benchmarks/results/step.json
+	$(PY) -m benchmarks.rollout --repeats 1 --json benchmarks/results/rollout.json
+	$(PY) -m benchmarks.update --json benchmarks/results/update.json
+	$(PY) -m benchmarks.memory --json benchmarks/results/memory.json
+	$(PY) -m benchmarks.scaling --quick --json benchmarks/results/scaling.json
 
 clean:
 	rm -rf .venv dist build

@@ -4,7 +4,8 @@
 
 Each side runs in a process of its own (so peak memory is its own): one step to warm up, then ``--steps`` timed ones,
 of which the fastest counts. TRL is run in every setting of ``PEERS`` at the first shape; the fastest of them is
-"TRL's best setting on this machine" and is what it runs with at the other shapes. No KL term on either side.
+"TRL's best setting on this machine" and is what it runs with at the other shapes (the next fastest where that fails,
+for want of memory say). No KL term on either side.
 """
 
 from __future__ import annotations
@@ -170,20 +171,36 @@ def _measured(
 # --- side by side
 
 
-def compare(model: str, shape: Shape, steps: int, settings: list[str], limit: float) -> tuple[dict[str, Any], str]:
-    """The figures of one shape, and which of the settings was TRL's fastest."""
+def compare(
+    model: str, shape: Shape, steps: int, settings: list[str], limit: float, *, every: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """The figures of one shape, and the settings of TRL that ran, the fastest first.
+
+    Settings are tried in the order given: ``every`` one, or only until one has run.
+    """
     arguments = ["--model", model, "--shape", str(shape), "--steps", str(steps)]
     mine, lean = (common.in_subprocess(__spec__.name, *arguments, "--side", side) for side in OURS)
-    tried = {name: common.in_subprocess(__spec__.name, *arguments, "--side", name, limit=limit) for name in settings}
-    peers = {name: theirs for name, theirs in tried.items() if "seconds" in theirs}
+    peers: dict[str, dict[str, Any]] = {}
+    fell_out: dict[str, str] = {}
+    for name in settings:
+        try:
+            theirs = common.in_subprocess(__spec__.name, *arguments, "--side", name, limit=limit)
+        except RuntimeError as error:
+            theirs = {"failed": str(error).splitlines()[0]}
+        if "seconds" in theirs:
+            peers[name] = theirs
+        else:
+            fell_out[name] = theirs.get("failed") or f"over {limit:.0f} s"
+        if peers and not every:
+            break
     for name, theirs in peers.items():
         for key in ("prompts", "lengths"):
             assert mine[key] == theirs[key], f"{name}: {key} differ: {mine[key]} and {theirs[key]}"
-    fastest = min(peers, key=lambda name: peers[name]["seconds"])
-    theirs = peers[fastest]
+    by_speed = sorted(peers, key=lambda name: float(peers[name]["seconds"]))
+    theirs = peers[by_speed[0]]
     figures = {
         "shape": common.as_dict(shape),
-        "peer": f"TRL {common.machine()['versions'].get('trl')}, {fastest}",
+        "peer": f"TRL {common.machine()['versions'].get('trl')}, {by_speed[0]}",
         "ours_seconds": mine["seconds"],
         "peer_seconds": theirs["seconds"],
         "ratio": theirs["seconds"] / mine["seconds"],
@@ -193,9 +210,9 @@ def compare(model: str, shape: Shape, steps: int, settings: list[str], limit: fl
         "ours": mine,
         "ours_checkpointing": lean,
         "peers": peers,
-        "too_slow": {name: theirs["over_seconds"] for name, theirs in tried.items() if name not in peers},
+        "fell_out": fell_out,
     }
-    return figures, fastest
+    return figures, by_speed
 
 
 def rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
@@ -233,10 +250,10 @@ def main() -> None:
     settings = given.setting or list(PEERS)
     found = []
     for shape in shapes:
-        figures, fastest = compare(given.model, shape, given.steps, settings, given.limit)
+        every = not found
+        figures, settings = compare(given.model, shape, given.steps, settings, given.limit, every=every)
         common.show(f"One GRPO step of {given.model}, {shape}", rows(figures))
         found.append(figures)
-        settings = [fastest]
     common.report(given.json, {**found[-1], "shapes": found})
 
 
