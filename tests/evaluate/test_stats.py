@@ -63,6 +63,8 @@ def test_a_single_cluster_says_almost_nothing():
 def test_all_wrong_in_few_clusters_is_not_taken_for_many_cases():
     clustered = stats.estimate([0.0] * 100, names(5, 20))
     assert clustered.high > 4 * stats.estimate([0.0] * 100).high
+    nearly_apart = stats.estimate([0.0] * 100, [i // 2 for i in range(100)])
+    assert (nearly_apart.low, nearly_apart.high) == (0.0, stats.wilson(0, 50).high)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))

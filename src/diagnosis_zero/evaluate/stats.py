@@ -68,14 +68,17 @@ def estimate(
 
     Shares far from a half are skewed and their error is underestimated along with them, so the interval is made
     with half an average cluster added, half of it right: what Anscombe (Biometrika 1956) and Gart and Zweifel
-    (Biometrika 1967) add to the counts of independent cases, for clusters. It also bounds the interval where
-    every value is alike, and the data say nothing of the clustering.
+    (Biometrika 1967) add to the counts of independent cases, for clusters. Where all cases are right, or all wrong,
+    the data say nothing of the clustering, and each effective cluster counts as one case.
     """
     data = _Clustered.of(values, clusters)
     if data.n == 0:
         return NOTHING
     if data.independent and set(np.unique(data.values)) <= {0.0, 1.0}:
         return wilson(int(data.values.sum()), data.n, confidence)
+    if data.mean in (0.0, 1.0):
+        size = max(1, int(data.effective))
+        return replace(wilson(size * int(data.mean), size, confidence), n=data.n, clusters=len(data.sizes))
     padded = data.with_half_a_cluster()
     reach = padded.quantile(confidence) * padded.standard_error / (padded.mean * (1 - padded.mean))
     low, high = expit(logit(padded.mean) - reach), expit(logit(padded.mean) + reach)

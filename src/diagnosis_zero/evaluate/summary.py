@@ -1,7 +1,7 @@
 """The figures of one evaluation, from its answers and verdicts. Written as ``summary.json``.
 
 Each figure is an object ``{"value", "low", "high", "n", "clusters"}``: a share of cases with its 95 %
-interval (Wilson's; at the effective sample size where an article gave several cases) or null where no case
+interval (Wilson's, or on the logit scale where an article gave several cases: ``stats.estimate``) or null where no case
 counts.
 
     model, step, judge      what was asked and who judged
