@@ -248,7 +248,7 @@ def main() -> None:
         common.hand_over(found_here)
         return
     settings = given.setting or list(PEERS)
-    found = []
+    found: list[dict[str, Any]] = []
     for shape in shapes:
         every = not found
         figures, settings = compare(given.model, shape, given.steps, settings, given.limit, every=every)
