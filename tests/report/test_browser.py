@@ -298,7 +298,8 @@ def test_the_same_case_at_two_checkpoints_shows_what_changed(driver: Any, plain:
     load(driver, plain, fragment="#case=PMC1000-1")
     wait(driver, "return document.querySelectorAll('.pair > div').length === 2")
     assert driver.execute_script("return document.querySelectorAll('.detail .steps tbody tr').length") == 6
-    assert driver.execute_script("return document.querySelector('.detail mark').textContent.toLowerCase()")
+    marked = "return [...document.querySelectorAll('.pair .part-think mark')].map(m => m.textContent.toLowerCase())"
+    assert "ectopia" in " ".join(driver.execute_script(marked))
 
 
 def test_dark_and_light_differ_and_paper_is_light(driver: Any, plain: Path) -> None:

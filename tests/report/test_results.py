@@ -26,7 +26,7 @@ def test_a_clear_rise_is_called_better_with_its_counts(tmp_path: Path) -> None:
     run = load_runs([write(tmp_path / "r", {0: [False] * 20, 50: [True] * 12 + [False] * 8})])[0]
     found = results.headline(run)
     assert found.direction == "better"
-    assert "0.0% of 20 held-out cases right before training, 60.0% after: +60.0 points" in found.sentence
+    assert "0.0 % of 20 held-out cases right before training, 60.0 % after: +60.0 points" in found.sentence
     assert found.more == ()
     assert "p = 0.00049" in found.sentence  # exact McNemar, 12 of 12: 2 / 2^12
 

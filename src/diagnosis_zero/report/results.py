@@ -177,8 +177,9 @@ def _of_samples(run: Run) -> list[str]:
 
 
 def _sentence(found: Comparison) -> str:
+    before, after = 100 * found.before, 100 * found.after
     return (
-        f"{found.before:.1%} of {found.n:,} held-out cases right before training, {found.after:.1%} after: "
+        f"{before:.1f} % of {found.n:,} held-out cases right before training, {after:.1f} % after: "
         f"{100 * found.difference:+.1f} points (95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}; "
         f"{p_value(found.p)}, {found.test})"
     )

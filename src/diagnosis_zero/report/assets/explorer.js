@@ -144,9 +144,13 @@
     if (!state.shown.length) return;
     const at = state.shown.indexOf(state.current);
     const to = Math.min(state.shown.length - 1, Math.max(0, at < 0 ? 0 : at + by));
-    if (to * ROW < list.scrollTop) list.scrollTop = to * ROW;
-    if ((to + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (to + 1) * ROW - list.clientHeight;
+    reveal(to);
     show(state.shown[to]);
+  }
+
+  function reveal(at) {
+    if (at * ROW < list.scrollTop) list.scrollTop = at * ROW;
+    if ((at + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (at + 1) * ROW - list.clientHeight;
   }
   const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
   list.addEventListener("keydown", (event) => {
@@ -302,7 +306,10 @@
     try { id = decodeURIComponent(id); } catch { /* a hand-written link: take it as it stands */ }
     const i = place.get(id);
     if (i === undefined) { detail.replaceChildren(element("p", "note", ...nodes(`No case is called ${id}.`))); return true; }
-    if (i !== state.current) show(i, true).then(() => root.scrollIntoView());
+    if (i !== state.current) {
+      if (state.shown.includes(i)) reveal(state.shown.indexOf(i));
+      show(i, true).then(() => root.scrollIntoView());
+    }
     return true;
   }
   window.addEventListener("hashchange", fromHash);

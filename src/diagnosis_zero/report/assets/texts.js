@@ -98,10 +98,15 @@ const TEXTS = (() => {
       if (piece.tag) return element("span", "tagged", piece.text);
       const span = element("span", `part-${piece.part}`);
       if (!changed) { span.append(...withMarks(piece.text, allMarks(piece.text, terms, foreign, begins))); return span; }
+      const marks = allMarks(piece.text, terms, foreign, begins);
+      let at = 0;
       for (const token of piece.text.split(/(\s+)/u)) {
-        if (!token) continue;
-        if (/^\s/u.test(token)) { span.append(token); continue; }
-        span.append(...(changed.has(word) ? [element(tag, "", ...nodes(token))] : nodes(token)));
+        const end = at + token.length;
+        const mark = marks.find(([from, to]) => from < end && to > at);
+        const shown = mark ? [element("mark", mark[2], ...nodes(token))] : nodes(token);
+        at = end;
+        if (!token.trim()) { span.append(...shown); continue; }
+        span.append(...(changed.has(word) ? [element(tag, "", ...shown)] : shown));
         word += 1;
       }
       return span;
