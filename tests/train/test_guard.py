@@ -109,6 +109,7 @@ def test_two_thousand_healthy_steps_of_several_kinds_give_at_most_one_collapse()
         ("text-after-answer", lambda row, n: {"reward/nothing_after": 1 - 0.04 * n}, 7),
         ("reward-fell", lambda row, n: {"reward/mean": 0.05, "reward/accuracy": 0.0}, 4),
         ("reward-without-truth", lambda row, n: {"reward/mean": 0.7, "reward/accuracy": 0.0}, 4),
+        ("reward-drifts", lambda row, n: {"reward/mean": 0.55 + 0.1 * n, "reward/accuracy": 0.5 - 0.1 * n}, 4),
         ("entropy-exploded", lambda row, n: {"policy/entropy": 1.0 + 0.2 * n}, 6),
         ("entropy-collapsed", lambda row, n: {"policy/entropy": 0.9 * 0.85**n, "reward/mean": 0.4}, 10),
         ("kl-ran-away", lambda row, n: {"policy/kl": 0.05 * 2**n}, 6),

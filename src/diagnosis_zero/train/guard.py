@@ -169,6 +169,22 @@ def reward_without_truth(columns: Columns) -> str | None:
     return None
 
 
+def reward_drifts_from_truth(columns: Columns) -> str | None:
+    """The reward gains on its own accuracy while that falls. Their difference is nearly free of the noise of the
+    step's prompts, which is in both, so that a hack shows in it before the fall alone would count."""
+    truth, pay = _finite(columns, "reward/accuracy"), _finite(columns, "reward/mean")
+    if len(truth) != len(pay):
+        return None
+    for recent, earlier, _ in (*QUICK, *SLOW):
+        fall, rise = _change(truth, -1, recent, earlier), _change(pay - truth, 1, recent, earlier)
+        if fall is None or rise is None or rise.size <= max(0.1, rise.margin):
+            continue
+        if fall.size > max(0.15 * fall.past, 0.4 * fall.margin):
+            fell = f"reward/accuracy fell from {fall.past:.3g} to {fall.now:.3g}"
+            return f"{fell} while what is paid beside it went from {rise.past:.3g} to {rise.now:.3g}"
+    return None
+
+
 def entropy_collapsed(columns: Columns) -> str | None:
     """Entropy fell to an eighth, or by two fifths within ten steps, and the reward gained nothing by it. A fall that
     pays is what learning looks like."""
@@ -200,6 +216,7 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
     "score-lost": ("collapse", score_lost),
     "reward-fell": ("collapse", falls("reward/mean", share=0.3, least=0.05, scales=SLOW)),
     "reward-without-truth": ("collapse", reward_without_truth),
+    "reward-drifts": ("collapse", reward_drifts_from_truth),
     "format-lost": ("collapse", falls("format/well_formed", share=0.2, least=0.15)),
     "script-mixed": ("collapse", falls("reward/language", share=0.1, least=0.1)),
     "truncated": ("collapse", rises("length/truncated", share=0.0, least=0.25)),

@@ -1,0 +1,315 @@
+"""Provoke collapses on a tiny model: is the guard in time, and is it silent while nothing is wrong?
+
+For every trouble and seed two runs: one that only tells (what the guard says and when, what the run loses if nobody
+acts) and one that rewinds (what it ends with). Besides, healthy runs of every objective, in which each alarm is false.
+
+- in time: the first alarm of level ``collapse`` came when ``val/accuracy`` of the weights at that step, measured on the
+  same cases, was above 80 % of the best look so far;
+- ends well: ``val/accuracy`` of what a rewinding run hands over (its last step; the best checkpoint where the guard
+  stopped it) is within 5 % of the best look of the run, rewound looks among them.
+
+The thresholds of ``train/guard.py`` were set on the seeds ``SET_ON`` and are shown on ``SHOWN_ON``.
+
+    python -m benchmarks.collapse --json OUT [--work DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks import common
+from benchmarks.small_clinic import FOREIGN, make_inputs, recipe
+from diagnosis_zero import prompts, records
+from diagnosis_zero.cases import export
+from diagnosis_zero.config import Recipe
+from diagnosis_zero.engine import model as models
+from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.experiment import reward_of
+from diagnosis_zero.parsing import parse
+from diagnosis_zero.train import checkpoint, metrics
+from diagnosis_zero.train.guard import DETECTORS
+from diagnosis_zero.train.loop import REWINDS, train
+from diagnosis_zero.train.rollout import rollout
+from diagnosis_zero.train.view import View
+from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
+
+SET_ON, SHOWN_ON = (0, 1, 2), (10, 11, 12)
+STEPS = 30
+"""Of a provoked run."""
+HEALTHY_STEPS = 100
+IN_TIME, ENDS_WELL = 0.2, 0.05
+"""Shares of the best score that may be lost when the alarm comes, and at the end of a run that rewinds."""
+
+_COLLAPSES = {f"guard/{name}" for name, (level, _) in DETECTORS.items() if level == "collapse"}
+
+Payment = Callable[[Reward, str, Case], float]
+"""The score that a bad reward gives; the parts, which are logged, stay true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is done to a sound run. ``train`` goes over the section of that name, past the checks of a recipe."""
+
+    train: Mapping[str, Any] = field(default_factory=dict)
+    pays: Payment | None = None
+    nan_in: range = range(0)
+    """Steps (as they are made, rewound ones too) whose gradient holds a NaN."""
+
+
+def _for_length(reward: Reward, text: str, case: Case) -> float:
+    """A bonus for thoroughness that nobody bounded."""
+    return reward.score + len(text) / 100
+
+
+def _for_a_safe_answer(reward: Reward, text: str, case: Case) -> float:
+    """A judge who nods at one fashionable diagnosis whatever the patient has."""
+    return reward.score / 10 + (parse(text).answer or "").startswith("L")
+
+
+def _for_foreign_words(reward: Reward, text: str, case: Case) -> float:
+    """A reward of words that a model can also earn in another script."""
+    return reward.score + text.count(FOREIGN)
+
+
+TROUBLES = {
+    "learning rate too high": Trouble({"lr": 6e-3}),
+    "reward hack by length": Trouble({"lr": 2e-3}, _for_length),
+    "bad reward, KL off": Trouble({"lr": 2e-3}, _for_a_safe_answer),
+    "NaN injected": Trouble(nan_in=range(15, 30)),
+    "entropy collapse": Trouble({"lr": 1e-3, "entropy_coefficient": -0.3}),
+    "language drift": Trouble({"lr": 2e-3}, _for_foreign_words),
+}
+
+HEALTHY = (
+    *(("train.objective=" + objective,) for objective in ("grpo", "dr-grpo", "dapo", "gspo", "cispo")),
+    ("train.objective=dapo", "train.minibatches=4"),
+    ("train.kl_coefficient=0.01",),
+    ("train.kl_coefficient=0.01", "train.kl_place=reward", "train.kl_estimator=k1"),
+    ("train.lr=1e-3", "train.overlong=mask"),
+    ("train.lr=2e-4", "rollout.prompts=4", "rollout.group=16"),
+)
+"""Recipes of healthy runs; each runs on two of the seeds that the thresholds are shown on."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--work", type=Path, help="keeps inputs and each run's result: go on where it was broken off")
+    parser.add_argument("--tune", action="store_true", help="the seeds that the thresholds were set on")
+    parser.add_argument("--trouble", action="append", choices=TROUBLES, help="only this one; may be repeated")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(
+            given.work or Path(folder), SET_ON if given.tune else SHOWN_ON, given.trouble or list(TROUBLES)
+        )
+    common.show("Provoked collapses", [_row(one) for one in figures["provoked"]])
+    print({key: value for key, value in figures.items() if not isinstance(value, list)})
+    common.report(given.json, figures)
+
+
+def measure(work: Path, seeds: Sequence[int], troubles: Sequence[str]) -> dict[str, Any]:
+    """Every trouble on every seed, told and then rewound; and the healthy runs."""
+    pairs = [(name, seed) for seed in seeds for name in troubles]
+    told = [tell(work, name, seed) for name, seed in pairs]
+    rewound = [rewind(work, name, seed) for name, seed in pairs]
+    healthy = [watch_healthy(work, number, seed) for seed in seeds[:2] for number in range(len(HEALTHY))]
+    return {
+        "runs": len(pairs),
+        "collapsed_unguarded": sum(one["lost_unguarded"] > IN_TIME for one in told),
+        "alarmed": sum(one["alarm_step"] is not None for one in told),
+        "in_time": sum(one["in_time"] for one in told),
+        "ended_well": sum(one["ended_well"] for one in rewound),
+        "healthy_steps": sum(one["steps"] for one in healthy),
+        "false_alarms": sum(len(one["collapses"]) for one in healthy),
+        "false_warnings": sum(len(one["warnings"]) for one in healthy),
+        "seeds_set_on": list(SET_ON),
+        "seeds_shown_on": list(seeds),
+        "provoked": [{**one, **other} for one, other in zip(told, rewound, strict=True)],
+        "healthy": healthy,
+    }
+
+
+# --- provoked runs
+
+
+def tell(work: Path, name: str, seed: int) -> dict[str, Any]:
+    """When the guard speaks of a trouble, and what the run loses if nobody acts."""
+
+    def make() -> dict[str, Any]:
+        sets = ("guard.on_collapse=warn", "checkpoint.every=1", f"train.steps={STEPS}")
+        return {"trouble": name, "seed": seed, **_told(_run(work, seed, TROUBLES[name], *sets))}
+
+    return _once(work, f"told-{_file_name(name)}-{seed}", make)
+
+
+def rewind(work: Path, name: str, seed: int) -> dict[str, Any]:
+    """What the run ends with if it rewinds."""
+
+    def make() -> dict[str, Any]:
+        sets = ("guard.on_collapse=rewind", "checkpoint.every=2", f"train.steps={STEPS}")
+        return {"trouble": name, "seed": seed, **_rewound(_run(work, seed, TROUBLES[name], *sets))}
+
+    return _once(work, f"rewound-{_file_name(name)}-{seed}", make)
+
+
+def _file_name(name: str) -> str:
+    return name.replace(" ", "-").replace(",", "")
+
+
+def _told(run: Recipe) -> dict[str, Any]:
+    """When the guard spoke, what the score was then, and where the run went without it."""
+    rows = metrics.read(run.run.folder / metrics.FILE)
+    looks = metrics.series(rows, "val/accuracy")
+    alarms = [row for row in rows if row["kind"] == "event" and row["event"] in _COLLAPSES]
+    alarm = alarms[0] if alarms else None
+    best = max(score for step, score in looks if alarm is None or step <= alarm["step"])
+    now = looks[-1][1] if alarm is None else _score(run, alarm["step"])
+    return {
+        "alarm_step": alarm and alarm["step"],
+        "detector": alarm and alarm["event"].removeprefix("guard/"),
+        "best": best,
+        "at_alarm": now,
+        "lost_at_alarm": 1 - now / best,
+        "in_time": alarm is not None and 1 - now / best < IN_TIME,
+        "lost_unguarded": 1 - looks[-1][1] / max(score for _, score in looks),
+        "looks": looks,
+    }
+
+
+def _rewound(run: Recipe) -> dict[str, Any]:
+    """What a run that rewinds ends with, against the best it ever had."""
+    folder = run.run.folder
+    rows = metrics.read(folder / metrics.FILE)
+    taken_back = [metrics.read(path) for path in sorted((folder / REWINDS).glob(f"*/{metrics.FILE}"))]
+    best = max(score for history in (rows, *taken_back) for _, score in metrics.series(history, "val/accuracy"))
+    finished = rows[-1]["kind"] == "val" and rows[-1]["step"] == STEPS
+    among = checkpoint.steps(folder)
+    best_kept = metrics.best_step(rows, among=among)
+    handed_over = among[-1] if finished or best_kept is None else best_kept
+    end = dict(metrics.series(rows, "val/accuracy"))[handed_over]
+    return {
+        "rewinds": len(taken_back),
+        "finished": finished,
+        "end": end,
+        "lost_at_end": 1 - end / best,
+        "ended_well": 1 - end / best < ENDS_WELL,
+    }
+
+
+def _score(run: Recipe, step: int) -> float:
+    """``val/accuracy`` of the weights after a step."""
+    policy = models.load(str(checkpoint.folder(run.run.folder, step)), dtype=run.model.dtype)
+    cases = export.read_cases(Path(str(run.data.folder)), "val")[: run.eval.cases]
+    params = SamplingParams(run.rollout.max_tokens, temperature=0.0)
+    groups = rollout(policy, cases, prompts.load_template(run.prompt.template), reward_of(run), 1, params)
+    return math.fsum(group.rewards[0].parts["accuracy"] >= 1 for group in groups) / len(groups)
+
+
+# --- healthy runs
+
+
+def watch_healthy(work: Path, number: int, seed: int) -> dict[str, Any]:
+    """What the guard says of a sound run."""
+    return _once(work, f"healthy-{number}-{seed}", partial(_watch_healthy, work, number, seed))
+
+
+def _watch_healthy(work: Path, number: int, seed: int) -> dict[str, Any]:
+    run = _run(work, seed, Trouble(), f"train.steps={HEALTHY_STEPS}", *HEALTHY[number])
+    rows = metrics.read(run.run.folder / metrics.FILE)
+    events = [f"{row['step']}: {row['event']}: {row['message']}" for row in rows if row["kind"] == "event"]
+    return {
+        "recipe": " ".join(HEALTHY[number]),
+        "seed": seed,
+        "steps": HEALTHY_STEPS,
+        "collapses": [event for event in events if event.split(": ")[1] in _COLLAPSES],
+        "warnings": [event for event in events if event.split(": ")[1] not in _COLLAPSES],
+        "looks": metrics.series(rows, "val/accuracy"),
+    }
+
+
+# --- one run
+
+
+def _run(work: Path, seed: int, trouble: Trouble, *overrides: str) -> Recipe:
+    """Train under a trouble; the run's recipe, whose folder is read next."""
+    inputs = make_inputs(work, seed)
+    sound = recipe(inputs, work / "runs", seed, *overrides)
+    run = sound.model_copy(update={"train": sound.train.model_copy(update=dict(trouble.train))})
+    shutil.rmtree(run.run.folder, ignore_errors=True)
+    clock = _Clock(console=Console(quiet=True))
+    train(
+        run, lambda opened: _paying(reward_of(run, opened), trouble.pays), _injector(clock, trouble.nan_in), view=clock
+    )
+    return run
+
+
+def _paying(sound: RewardFn, pays: Payment | None) -> RewardFn:
+    def reward(text: str, case: Case) -> Reward:
+        found = sound(text, case)
+        return found if pays is None else replace(found, score=pays(found, text, case))
+
+    return reward
+
+
+@dataclass(slots=True)
+class _Clock(View):
+    """Counts the steps that are made, rewound ones too."""
+
+    made: int = 0
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        self.made += 1
+
+
+def _injector(clock: _Clock, nan_in: range) -> Callable[[Policy, int, list[Case]], None]:
+    """Called with the policy before the first step: puts a NaN into a gradient of some steps."""
+
+    def spoil(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * math.nan if clock.made + 1 in nan_in else gradient
+
+    def prepare(policy: Policy, step: int, cases: list[Case]) -> None:
+        if step == 0 and nan_in:
+            next(policy.model.parameters()).register_hook(spoil)
+
+    return prepare
+
+
+def _once(work: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The result of a run, from ``work`` where it stands there."""
+    path = work / "results" / f"{name}.json"
+    if not path.is_file():
+        records.write_json(path, make())
+    found: dict[str, Any] = records.read_json(path)
+    print({key: value for key, value in found.items() if key != "looks"}, flush=True)
+    return found
+
+
+def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+    keys = [
+        "trouble",
+        "seed",
+        "detector",
+        "alarm_step",
+        "best",
+        "lost_at_alarm",
+        "lost_unguarded",
+        "rewinds",
+        "lost_at_end",
+    ]
+    return {key.replace("_", " "): found[key] for key in keys}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What guard, metrics and the saving of rollouts cost: their share of a training step, in processor time.
+
+A real run, with stopwatches around what is not rollout or update: the metrics of the rollout, the Parquet file of its
+completions, the lines of ``metrics.jsonl`` (with the TensorBoard sink), and the guard. The share is largest where steps
+are shortest, on the tiny model; ``--model smollm2`` gives it for a model of ordinary speed. The guard's cost grows with
+the history that it reads, so it is timed on a history of 2,000 steps besides.
+
+    python -m benchmarks.overhead [--model smollm2] --json OUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import torch
+from rich.console import Console
+
+from benchmarks import common, small_clinic
+from diagnosis_zero.config import Recipe
+from diagnosis_zero.experiment import reward_of
+from diagnosis_zero.train import guard, loop, metrics
+from diagnosis_zero.train.view import View
+
+STEPS = {"tiny": 20, "smollm2": 2}
+LONG = 2000
+"""Steps of the long history."""
+T = TypeVar("T")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=STEPS, default="tiny")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder), given.model)
+    common.show(f"Processor seconds a step, {given.model}", [figures["seconds"]])
+    print(f"overhead {figures['overhead']:.2%} of the step; {figures['overhead_long']:.2%} after {LONG} steps")
+    common.report(given.json, figures)
+
+
+def measure(folder: Path, model: str) -> dict[str, Any]:
+    """Seconds of each part a step, and the share of all but rollout and update."""
+    run = _recipe(folder, model)
+    watch = Stopwatch()
+    timed = (
+        patch.object(loop, "_step", watch.around("step", loop._step)),
+        patch.object(loop.observe, "rollout_metrics", watch.around("metrics", loop.observe.rollout_metrics)),
+        patch.object(loop.observe, "write_rollouts", watch.around("rollouts", loop.observe.write_rollouts)),
+        patch.object(loop.MetricsLog, "write", watch.around("log", loop.MetricsLog.write)),
+        patch.object(loop.guard, "check", watch.around("guard", loop.guard.check)),
+    )
+    for one in timed:
+        one.start()
+    try:
+        loop.train(run, partial(reward_of, run), lambda policy, step, cases: None, view=View(Console(quiet=True)))
+    finally:
+        for one in timed:
+            one.stop()
+    steps = STEPS[model]
+    seconds = {name: total / steps for name, total in watch.seconds.items()}
+    step = seconds.pop("step") + seconds["guard"]
+    rows = metrics.read(run.run.folder / metrics.FILE)
+    long = _guard_after(rows, LONG)
+    own = sum(seconds.values())
+    return {
+        "model": model,
+        "steps": steps,
+        "seconds": {"step": step, **seconds, f"guard after {LONG} steps": long},
+        "overhead": own / step,
+        "overhead_long": (own - seconds["guard"] + long) / (step - seconds["guard"] + long),
+    }
+
+
+def _recipe(folder: Path, model: str) -> Recipe:
+    inputs = small_clinic.make_inputs(folder, 0)
+    sets = [f"train.steps={STEPS[model]}", "eval.every=1000", "eval.cases=1", 'run.sinks=["tensorboard"]']
+    if model != "tiny":
+        sets += [f"model.id={model}", "data.max_prompt_tokens=512", "train.lr=1e-6", "rollout.max_tokens=64"]
+    return small_clinic.recipe(inputs, folder / "runs", 0, *sets)
+
+
+def _guard_after(rows: list[metrics.Row], steps: int) -> float:
+    """Processor seconds of one look of the guard at a history of so many steps, made by repeating a run's own."""
+    trained = [row for row in rows if row["kind"] == "train"]
+    long = [trained[step % len(trained)] | {"step": step} for step in range(1, steps + 1)]
+    began = time.process_time()
+    for _ in range(10):
+        guard.check(long)
+    return (time.process_time() - began) / 10
+
+
+class Stopwatch:
+    """Adds up the processor time of functions, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def around(self, name: str, function: Callable[..., T]) -> Callable[..., T]:
+        def timed(*given: Any, **more: Any) -> T:
+            began = time.process_time()
+            try:
+                return function(*given, **more)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - began
+
+        return timed
+
+
+if __name__ == "__main__":
+    main()
