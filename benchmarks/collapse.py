@@ -8,7 +8,7 @@ acts) and one that rewinds (what it ends with). Besides, healthy runs of every o
 - ends well: ``val/accuracy`` of what a rewinding run hands over (its last step; the best checkpoint where the guard
   stopped it) is within 5 % of the best look of the run, rewound looks among them.
 
-The thresholds of ``train/guard.py`` were set on the seeds ``SET_ON`` and are shown on ``SHOWN_ON``.
+Thresholds of ``train/guard.py`` are set on the seeds ``SET_ON`` (``--tune``) and shown on ``SHOWN_ON``.
 
     python -m benchmarks.collapse --json OUT [--work DIR]
 """
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--work", type=Path, help="keeps inputs and each run's result: go on where it was broken off")
-    parser.add_argument("--tune", action="store_true", help="the seeds that the thresholds were set on")
+    parser.add_argument("--tune", action="store_true", help="on the seeds that thresholds are set on")
     parser.add_argument("--trouble", action="append", choices=TROUBLES, help="only this one; may be repeated")
     given = parser.parse_args()
     torch.set_num_threads(1)
