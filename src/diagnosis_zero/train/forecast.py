@@ -208,11 +208,13 @@ def _head_bytes(model: ModelSize, work: Workload) -> int:
 
 
 def _rollout_bytes(model: ModelSize, work: Workload) -> int:
-    """Keys and values: every prompt once, every completion's own; and the logits of one token of each."""
+    """Keys and values: every prompt once, every completion's own; the logits of one token of each; on the CPU the
+    weights as oneDNN packs them (``engine.decoder``)."""
     per_token = 2 * model.layers * model.kv_heads * model.head_width * work.weight_bytes
     completions = work.prompts * work.group
     tokens = work.prompts * work.prompt_tokens + completions * work.response_tokens
-    return tokens * per_token + completions * model.vocabulary * FP32 * HEAD_COPIES
+    packed = model.parameters * FP32 if work.device == "cpu" and work.weight_bytes == FP32 else 0
+    return packed + tokens * per_token + completions * model.vocabulary * FP32 * HEAD_COPIES
 
 
 def _seconds(model: ModelSize, work: Workload, rates: Rates) -> dict[str, float]:
