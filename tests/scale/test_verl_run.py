@@ -207,7 +207,6 @@ def interval(three: list[float]) -> tuple[float, float]:
         ("verl.trainer.nnodes=2", "wants 2 node.s. of 2 GPUs"),
         ("rollout.prompts=3", "completions of an update do not divide"),
         ("verl.trainer.no_such_key=1", "no_such_key"),
-        ("verl.actor_rollout_ref.actor.fsdp_config.fsdp_size=word", "verl refuses|verl does not know"),
         ("verl.actor_rollout_ref.rollout.name=vllm", "vllm, which is not installed"),
         ("reward.catalogue=nowhere.sqlite", "nowhere.sqlite"),
         ("prompt.template=diagnosis", "not of the recipe's template"),
