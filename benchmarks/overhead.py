@@ -27,7 +27,7 @@ from rich.console import Console
 from benchmarks import common, small_clinic
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import reward_of
-from diagnosis_zero.train import guard, loop, metrics
+from diagnosis_zero.train import guard, loop, metrics, observe
 from diagnosis_zero.train.view import View
 
 STEPS = {"tiny": 21, "smollm2": 3}
@@ -55,10 +55,10 @@ def measure(folder: Path, model: str) -> dict[str, Any]:
     watch = Stopwatch()
     timed = (
         patch.object(loop, "_step", watch.around("step", loop._step)),
-        patch.object(loop.observe, "rollout_metrics", watch.around("metrics", loop.observe.rollout_metrics)),
-        patch.object(loop.observe, "write_rollouts", watch.around("rollouts", loop.observe.write_rollouts)),
-        patch.object(loop.MetricsLog, "write", watch.around("log", loop.MetricsLog.write)),
-        patch.object(loop.guard, "check", watch.around("guard", loop.guard.check)),
+        patch.object(observe, "rollout_metrics", watch.around("metrics", observe.rollout_metrics)),
+        patch.object(observe, "write_rollouts", watch.around("rollouts", observe.write_rollouts)),
+        patch.object(metrics.MetricsLog, "write", watch.around("log", metrics.MetricsLog.write)),
+        patch.object(guard, "check", watch.around("guard", guard.check)),
     )
     for one in timed:
         one.start()
