@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -126,23 +128,47 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     assert done.stdout.strip() == str([(step, step / 8) for step in range(1, 6)]), done.stderr
 
 
-def test_wandb_writes_its_offline_run(tmp_path: Path) -> None:
+def test_wandb_writes_its_offline_run_without_network_and_leaves_nothing_behind(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
+    run, home = tmp_path / "run", tmp_path / "home"
+    home.mkdir()
     code = (
         "import pathlib\n"
         "from diagnosis_zero.train.metrics import MetricsLog\n"
-        f"with MetricsLog(pathlib.Path({str(tmp_path)!r}), ['wandb']) as log:\n"
+        f"with MetricsLog(pathlib.Path({str(run)!r}), ['wandb']) as log:\n"
         "    log.write(1, 'train', {'reward/mean': 0.25})\n"
         "    log.event(1, 'rewind', 'from 5 to 4')\n"
         "    log.write(1, 'val', {'val/accuracy': 0.5})\n"
     )
-    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    # wandb's caches and logs go to the home folder
+    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "HOME": str(home)}
+    command = [*without_network(), sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
     assert done.returncode == 0, done.stderr
-    (record,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    (record,) = run.glob("wandb/offline-run-*/*.wandb")
     content = record.read_bytes()
     assert b"reward/mean" in content
     assert b"val/accuracy" in content
+    assert not (home / "wandb").exists()  # nothing in the folder that the run was started in
+    assert outliving("HOME", str(home)) == []
+
+
+def without_network() -> list[str]:
+    """A prefix that takes the network away, where the system allows it."""
+    prefix = ["unshare", "--map-root-user", "--net"]
+    allowed = shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    return prefix if allowed and allowed.returncode == 0 else []
+
+
+def outliving(name: str, value: str) -> list[object]:
+    """Processes whose environment has this variable, and that do not end of themselves."""
+    psutil = pytest.importorskip("psutil")
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(name) == value:
+                found.append(process)
+    return list(psutil.wait_procs(found, timeout=60)[1])
 
 
 @pytest.mark.parametrize("sink", sorted(SINKS))
