@@ -51,7 +51,10 @@ ONLY = {  # of the project; types, besides, takes the standard library alone
     "types": set[str](),
     "engine": {f"{PACKAGE}.{part}" for part in ("engine", "types", "errors")},
 }
-MAY_READ_CONFIG = ("cli", "config", "experiment", "supervised", "demo", "train.loop", "train.start", "scale", "doctor")
+MAY_READ_CONFIG = (
+    *("cli", "config", "experiment", "supervised", "demo", "scale", "doctor"),
+    *("train.loop", "train.opening", "train.start"),
+)
 """Where a run is put together: the commands, the experiments they start, and the loop with its opening."""
 OF_AN_EXTRA = {
     *("verl", "ray", "trl", "lm_eval", "wandb", "tensorboard", "peft", "openai", "gguf", "psutil", "lingua"),

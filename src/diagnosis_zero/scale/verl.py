@@ -25,8 +25,8 @@ from diagnosis_zero.scale.options import Options
 from diagnosis_zero.scale.process import Running
 from diagnosis_zero.scale.run_folder import Translation
 from diagnosis_zero.train import checkpoint, guard, start
-from diagnosis_zero.train.loop import RewardFor, open_folder
 from diagnosis_zero.train.metrics import MetricsLog
+from diagnosis_zero.train.opening import RewardFor, open_folder
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import RewardFn
 

@@ -10,32 +10,26 @@ number of threads, to the last bit).
 from __future__ import annotations
 
 import math
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from diagnosis_zero import config, prompts, records
+from diagnosis_zero import config
 from diagnosis_zero.config import Recipe
-from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
-from diagnosis_zero.errors import InputError
-from diagnosis_zero.train import checkpoint, guard, observe, start
+from diagnosis_zero.train import checkpoint, guard, observe, opening, start
 from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.metrics import MetricsLog, best_step, series
-from diagnosis_zero.train.optimizer import MasterAdamW
+from diagnosis_zero.train.opening import RewardFor, Run
 from diagnosis_zero.train.resample import replace_silent
 from diagnosis_zero.train.rollout import cases_of_step, rollout
 from diagnosis_zero.train.step import UpdateSettings, update
 from diagnosis_zero.train.view import View
-from diagnosis_zero.types import Case, Group, RewardFn, SamplingParams
+from diagnosis_zero.types import Case, Group, SamplingParams
 
 STEP_SEEDS = 1_000_003
 """Sampling seeds of different runs' steps do not meet: seed = run.seed * STEP_SEEDS + step."""
@@ -47,28 +41,8 @@ SPARE_SEEDS = 104_729
 REWINDS = "rewinds"
 """Folder of the run that keeps what each rewind took back; their number is the number of rewinds so far."""
 
-RewardFor = Callable[[bool], RewardFn]
-"""The reward, given whether the model's chat template opens <think> itself: a completion then lacks the tag."""
 Evaluate = Callable[[Policy, int, list[Case]], None]
 """Called with the policy before the first and after the last step, and the test cases."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """Everything that lives as long as the run."""
-
-    recipe: Recipe
-    folder: Path
-    splits: start.Splits
-    policy: Policy
-    reference: Any
-    optimizer: MasterAdamW
-    reward: RewardFn
-    judge: RewardFn | None
-    template: str
-    think_opened: bool
-    log: MetricsLog
-    view: View
 
 
 def train(
@@ -90,14 +64,14 @@ def train(
     """
     view = view or View()
     folder = recipe.run.folder
-    open_folder(recipe, folder, resume, force)
+    opening.open_folder(recipe, folder, resume, force)
     cases = start.splits(recipe, folder)
     view.say(f"cases: {len(cases.train)} to train, {len(cases.val)} to validate, {len(cases.test)} to test")
     latest = checkpoint.latest(folder, view.say) if resume else None
     done = 0 if latest is None else _step_of(latest)
     checkpoint.cut_after(folder, done if latest else -1)
     with MetricsLog(folder, recipe.run.sinks) as log:
-        run = _begin(recipe, folder, cases, latest, reward_for, judge_for, log, view)
+        run = opening.begin(recipe, folder, cases, latest, reward_for, judge_for, log, view)
         if done == 0:
             if not series(log.rows, "val/accuracy"):
                 _look(run, 0)
@@ -111,7 +85,7 @@ def train(
     return folder
 
 
-def _steps(run: _Run, done: int, total: int) -> int | None:
+def _steps(run: Run, done: int, total: int) -> int | None:
     """Every step after ``done``; the last one done, or None where a signal or the guard stopped the run."""
     settings = _update_settings(run.recipe)
     run.view.begin(done)
@@ -142,7 +116,7 @@ def _steps(run: _Run, done: int, total: int) -> int | None:
     return step
 
 
-def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> UpdateSettings:
+def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSettings:
     """One step; the settings to go on with, which differ where the device ran out of memory."""
     recipe = run.recipe
     rewinds = _rewinds(run.folder)
@@ -181,12 +155,16 @@ def _step(run: _Run, step: int, total: int, settings: UpdateSettings) -> UpdateS
     return replace(settings, token_budget=updated.token_budget)
 
 
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
 def learning_rate(step: int, lr: float, warmup: int) -> float:
     """Linear warm-up over ``warmup`` steps, constant after; ``step`` counts from 1."""
     return lr * min(1.0, step / (warmup + 1))
 
 
-def _look(run: _Run, step: int) -> None:
+def _look(run: Run, step: int) -> None:
     """Score the validation cases: greedy, and sampled where the recipe asks."""
     recipe = run.recipe
     cases = run.splits.val[: recipe.eval.cases]
@@ -203,7 +181,7 @@ def _look(run: _Run, step: int) -> None:
     run.view.say(f"validation after step {step}: {shown}")
 
 
-def _watch(run: _Run, step: int) -> tuple[guard.Decision, str]:
+def _watch(run: Run, step: int) -> tuple[guard.Decision, str]:
     """Ask the guard about the history so far; what to do, and why."""
     alarms = guard.check(run.log.rows)
     for alarm in alarms:
@@ -214,7 +192,7 @@ def _watch(run: _Run, step: int) -> tuple[guard.Decision, str]:
     return decision, "; ".join(alarm.message for alarm in alarms if alarm.level == "collapse")
 
 
-def _rewind(run: _Run, step: int, why: str) -> int:
+def _rewind(run: Run, step: int, why: str) -> int:
     """Go back to the last good checkpoint, with a lower learning rate and another order; the step gone back to."""
     whole = [s for s in checkpoint.steps(run.folder) if checkpoint.is_whole(checkpoint.folder(run.folder, s))]
     best = best_step(run.log.rows, among=whole)
@@ -236,104 +214,12 @@ def _rewinds(folder: Path) -> int:
     return sum(1 for _ in (folder / REWINDS).glob("*"))
 
 
-def _save(run: _Run, step: int) -> None:
+def _save(run: Run, step: int) -> None:
     """Keep the step: the last act, so that a checkpoint has seen all that is on disk."""
     run.log.sync()
-    _write(run.folder, step, run.policy, run.optimizer)
+    opening.write_checkpoint(run.folder, step, run.policy, run.optimizer)
     best = best_step(run.log.rows, among=checkpoint.steps(run.folder))
     checkpoint.rotate(run.folder, run.recipe.checkpoint.keep, best)
-
-
-# --- opening a run
-
-
-def open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None:
-    """Make the folder of a run that starts; for one that goes on, check that it is the same experiment."""
-    written = folder / "config.toml"
-    if resume:
-        if not written.is_file():
-            raise InputError("no run to resume", where=folder, mend="Leave out --resume to start it.")
-        _refuse_another_experiment(config.load(written), recipe, force)
-    elif checkpoint.steps(folder):
-        mend = "Go on with it by --resume, or give another name: --set run.name=..."
-        raise InputError("a run of this name exists", where=folder, mend=mend)
-    elif written.is_file():
-        # A start that came to nothing before its first checkpoint, perhaps by a fault in the recipe that is now mended.
-        shutil.rmtree(folder / "data", ignore_errors=True)
-    elif folder.exists() and any(folder.iterdir()):
-        what = "there is something else of that name, which is never replaced"
-        raise InputError(what, where=folder, mend="Give another name: --set run.name=...")
-    folder.mkdir(parents=True, exist_ok=True)
-    with records.atomic_write(written) as handle:
-        handle.write(config.dump(recipe))
-
-
-def _refuse_another_experiment(old: Recipe, new: Recipe, force: bool) -> None:
-    changed = config.differences(old, new)
-    fixed = [key for key in changed if any(key == f or key.startswith(f"{f}.") for f in config.FIXED_ON_RESUME)]
-    if fixed and not force:
-        what = ", ".join(f"{key} (was {changed[key][0]!r}, now {changed[key][1]!r})" for key in fixed)
-        raise InputError(f"this would be another experiment: {what}", mend="Start a new run, or insist with --force.")
-
-
-def _begin(
-    recipe: Recipe,
-    folder: Path,
-    cases: start.Splits,
-    latest: Path | None,
-    reward_for: RewardFor,
-    judge_for: RewardFor | None,
-    log: MetricsLog,
-    view: View,
-) -> _Run:
-    template = prompts.load_template(recipe.prompt.template)
-    if latest is None:
-        batches = recipe.warmstart.batches if recipe.warmstart else 1
-        policy = start.fresh_policy(recipe, cases.train, view.say, view.batches(batches))
-        dtype = str(policy.model.dtype).removeprefix("torch.")
-        cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
-        records.write_json(folder / "manifest.json", _manifest(recipe, policy, dtype, cases))
-        # The reference is read from the checkpoint of step 0, and so is every resumed run: write it before anything.
-        optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
-        _write(folder, 0, policy, optimizer)
-    else:
-        dtype = records.read_json(folder / "manifest.json")["dtype"]
-        policy = models.load(str(latest), dtype=dtype)
-        cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
-        optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
-        optimizer.load_state(checkpoint.load_state(latest)["optimizer"])
-        view.say(f"resumed from {latest}")
-    if recipe.model.gradient_checkpointing:
-        models.enable_checkpointing(policy.model)
-    reference = start.reference_of(recipe.train.kl_coefficient, checkpoint.folder(folder, 0), dtype)
-    opened = start.opens_thinking(policy)
-    reward, judge = reward_for(opened), judge_for and judge_for(opened)
-    return _Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, log, view)
-
-
-def _write(run_dir: Path, step: int, policy: Policy, optimizer: MasterAdamW) -> None:
-    def save_model(folder: Path) -> None:
-        policy.model.save_pretrained(folder)
-        policy.tokenizer.save_pretrained(folder)
-
-    checkpoint.save(run_dir, step, save_model, {"optimizer": optimizer.state()})
-
-
-def _manifest(recipe: Recipe, policy: Policy, dtype: str, cases: start.Splits) -> dict[str, Any]:
-    return {
-        "name": recipe.run.name,
-        "model": recipe.model.id,
-        "parameters": sum(p.numel() for p in policy.model.parameters()),
-        "dtype": dtype,
-        "threads": torch.get_num_threads(),
-        "seed": recipe.run.seed,
-        "cases": {"train": len(cases.train), "val": len(cases.val), "test": len(cases.test)},
-        **records.provenance(),
-    }
-
-
-def _step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
 
 
 # --- values from the recipe

@@ -1,4 +1,4 @@
-"""Open a run: its cases, its policy (fresh, warm-started or from a checkpoint) and its frozen reference."""
+"""What a run starts from: its cases, its policy (made or loaded, warm-started) and its frozen reference."""
 
 from __future__ import annotations
 
