@@ -116,6 +116,30 @@ def each_side(module: str, sides: Iterable[str], model: str, shape: Shape, *more
     return {side: in_subprocess(module, *arguments, "--side", side) for side in sides}
 
 
+def compare_sides(
+    title: str,
+    doc: str | None,
+    module: str,
+    sides: Mapping[str, Any],
+    measure: Callable[[Any, str, Shape, int], dict[str, Any]],
+    repeats: int,
+) -> None:
+    """The command of a benchmark that sets ``sides`` beside one another: ``measure(side, model, shape, repeats)``."""
+    options = parser(doc)
+    options.add_argument("--repeats", type=int, default=repeats)
+    given = options.parse_args()
+    wanted = shapes(given.shape, ("small",))
+    if given.side:
+        hand_over(measure(sides[given.side], given.model, wanted[0], given.repeats))
+        return
+    found = []
+    for shape in wanted:
+        measured = each_side(module, sides, given.model, shape, "--repeats", str(given.repeats))
+        show(f"{title} of {given.model}, {shape}", side_rows(measured))
+        found.append({"shape": as_dict(shape), "sides": measured})
+    report(given.json, {"shapes": found})
+
+
 def side_rows(sides: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row of the table for each side; the first is what the others are set against."""
     first = next(iter(sides.values()))["seconds"]

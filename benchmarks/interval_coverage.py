@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold the truth, and how often two equal models are called different.
 
-    python benchmarks/interval_coverage.py [--runs 4000] [--json OUT]
+    python -m benchmarks.interval_coverage [--runs 4000] [--json OUT]
 
 Right-or-wrong cases in clusters (articles) with intraclass correlation 0.3, drawn from a beta-binomial. "uneven"
 clusters have log-normal sizes: a few articles hold most patients, as in the published phenopackets. Printed is the

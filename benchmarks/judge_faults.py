@@ -1,6 +1,6 @@
 """2,000 verdicts from a judge that fails three calls in ten, then the same with the judging process killed 20 times.
 
-    python benchmarks/judge_faults.py [--verdicts 2000] [--kills 20] [--json OUT]
+    python -m benchmarks.judge_faults [--verdicts 2000] [--kills 20] [--json OUT]
 
 The judge is a real HTTP server on loopback (the tests' double): a third of a tenth each of status 429, status 500,
 no reply in time, broken JSON, an empty reply, and a reply cut off. Counted are verdicts lost (unscored), verdicts
@@ -22,10 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "evaluate"))
-from gullible import gullible  # type: ignore[import-not-found]
-from judge_server import Double, random_faults, serving  # type: ignore[import-not-found]
-
+from benchmarks.gullible import gullible
+from benchmarks.judge_server import Double, random_faults, serving
 from diagnosis_zero import records
 from diagnosis_zero.evaluate.clients import OpenAIGenerator
 from diagnosis_zero.evaluate.endpoint import Endpoint
@@ -99,7 +97,7 @@ def killed(url: str, folder: Path, double: Double, count: int, kills: int) -> di
 
 def start(url: str, folder: Path, count: int) -> subprocess.Popen[str]:
     """A worker that has just begun to judge."""
-    command = [sys.executable, __file__, "--worker", url, str(folder), "--verdicts", str(count)]
+    command = [sys.executable, "-m", __spec__.name, "--worker", url, str(folder), "--verdicts", str(count)]
     worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     assert worker.stdout.readline() == "judging\n"

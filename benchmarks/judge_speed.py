@@ -1,6 +1,6 @@
 """How long 10,000 answers wait for the ontology judge, with the reading and writing of an evaluation folder.
 
-    python benchmarks/judge_speed.py [--catalogue FILE] [--pairs name_match.jsonl] [--json OUT]
+    python -m benchmarks.judge_speed [--catalogue FILE] [--pairs name_match.jsonl] [--json OUT]
 
 The answers are names of diseases of the catalogue, all pairs different: a third the true disease by another of its
 names, a third another disease at random, a third a sentence of framing around one of the two. ``--pairs`` takes real

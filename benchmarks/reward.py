@@ -1,6 +1,6 @@
 """Speed and agreement of the reward's name matching, beside the original system's formula.
 
-    python benchmarks/reward.py --catalogue shared.sqlite --pairs name_match.jsonl [--judged judged_pairs.jsonl]
+    python -m benchmarks.reward --catalogue shared.sqlite --pairs name_match.jsonl [--judged judged_pairs.jsonl]
 
 Speed is processor time on one core, both methods in one run, on four loads: every name new ("cold"), new pairs of the
 same names, the load of training (500 cases, five epochs of 16 samples, each case with seven answers that the model

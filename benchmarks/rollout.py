@@ -89,21 +89,5 @@ def measure(side: Side, model: str, shape: Shape, repeats: int) -> dict[str, Any
     return {"seconds": seconds, "tokens_per_second": tokens / seconds, "peak_bytes": common.peak_bytes()}
 
 
-def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--repeats", type=int, default=2)
-    given = parser.parse_args()
-    shapes = common.shapes(given.shape, ("small",))
-    if given.side:
-        common.hand_over(measure(SIDES[given.side], given.model, shapes[0], given.repeats))
-        return
-    found = []
-    for shape in shapes:
-        sides = common.each_side(__spec__.name, SIDES, given.model, shape, "--repeats", str(given.repeats))
-        common.show(f"Rollout of {given.model}, {shape}", common.side_rows(sides))
-        found.append({"shape": common.as_dict(shape), "sides": sides})
-    common.report(given.json, {"shapes": found})
-
-
 if __name__ == "__main__":
-    main()
+    common.compare_sides("Rollout", __doc__, __spec__.name, SIDES, measure, repeats=2)

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from benchmarks.toy_runs import save_policy, teach
 from diagnosis_zero import config
 from diagnosis_zero.cases.prepare import prepare
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import tiny
 from diagnosis_zero.parsing import render
 from diagnosis_zero.prompts import SHORT, build_chat, fill
-from diagnosis_zero.train.warmstart import Example, warm_start
+from diagnosis_zero.train.warmstart import Example
 from diagnosis_zero.types import Case
 
 SIGNS = {
@@ -86,20 +87,9 @@ def make_inputs(folder: Path, seed: int) -> Path:
     examples = list(_examples(seed))
     texts = [fill(SHORT, case.text) for case in cases] + [target for _, target in examples]
     policy = tiny.build(texts, seed=seed, vocabulary=512, hidden=48, layers=2, heads=2, window=256)
-    warm_start(
-        policy,
-        examples,
-        batches=120,
-        batch_size=32,
-        lr=8e-3,
-        seed=seed,
-        token_budget=4096,
-        on_batch=lambda batch, loss: None,
-    )
+    teach(policy, examples, batches=120, batch_size=32, lr=8e-3, seed=seed)
     prepare(iter(cases), made / "data", split="random", seed=seed, template=SHORT)
-    policy.tokenizer.save_pretrained(made / "model.partial")
-    policy.model.save_pretrained(made / "model.partial")
-    (made / "model.partial").rename(made / "model")
+    save_policy(policy, made / "model.partial").rename(made / "model")
     return made
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -59,32 +59,44 @@ def toy_examples() -> list[Example]:
     ]
 
 
-def raw_policy(seed: int = 0) -> Policy:
+def raw_policy(seed: int = 0, window: int = 256) -> Policy:
     """The toy model from random weights."""
     texts = [fill(SHORT, case.text) for case in toy_cases()] + [target for _, target in toy_examples()]
-    return tiny.build(texts, seed=seed, vocabulary=400, hidden=32, layers=2, heads=2, window=256)
+    return tiny.build(texts, seed=seed, vocabulary=400, hidden=32, layers=2, heads=2, window=window)
 
 
 def taught_policy(batches: int = 60) -> Policy:
     """The toy model once it holds the form."""
-    policy = raw_policy()
+    return teach(raw_policy(), toy_examples(), batches)
+
+
+def teach(
+    policy: Policy, examples: Sequence[Example], batches: int, *, batch_size: int = 16, lr: float = 1e-2, seed: int = 0
+) -> Policy:
+    """The policy after a warm start on the examples."""
     warm_start(
         policy,
-        toy_examples(),
+        examples,
         batches=batches,
-        batch_size=16,
-        lr=1e-2,
-        seed=0,
-        token_budget=2048,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        token_budget=4096,
         on_batch=lambda batch, loss: None,
     )
     return policy
 
 
+def save_policy(policy: Policy, folder: Path) -> Path:
+    """The model folder that a recipe can name."""
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return folder
+
+
 def write_inputs(folder: Path, policy: Policy) -> None:
     """What a recipe of ``toy_recipe`` names: a model folder and a data folder."""
-    policy.model.save_pretrained(folder / "model")
-    policy.tokenizer.save_pretrained(folder / "model")
+    save_policy(policy, folder / "model")
     prepare(iter(toy_cases()), folder / "data", split="random", seed=0, template=SHORT)
 
 

@@ -97,21 +97,5 @@ def measure(side: Side, model: str, shape: Shape, repeats: int) -> dict[str, Any
     return {"seconds": seconds, "peak_bytes": common.peak_bytes()}
 
 
-def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--repeats", type=int, default=1)
-    given = parser.parse_args()
-    shapes = common.shapes(given.shape, ("small",))
-    if given.side:
-        common.hand_over(measure(SIDES[given.side], given.model, shapes[0], given.repeats))
-        return
-    found = []
-    for shape in shapes:
-        sides = common.each_side(__spec__.name, SIDES, given.model, shape, "--repeats", str(given.repeats))
-        common.show(f"Update of {given.model}, {shape}", common.side_rows(sides))
-        found.append({"shape": common.as_dict(shape), "sides": sides})
-    common.report(given.json, {"shapes": found})
-
-
 if __name__ == "__main__":
-    main()
+    common.compare_sides("Update", __doc__, __spec__.name, SIDES, measure, repeats=1)

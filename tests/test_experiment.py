@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from benchmarks.toy_runs import taught_policy, toy_recipe, write_inputs
 
 from diagnosis_zero import config, experiment
 from diagnosis_zero.cases import export
@@ -19,9 +19,6 @@ from diagnosis_zero.parsing import render
 from diagnosis_zero.records import read_json, read_jsonl
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Answer, Case, RewardFn, Verdict
-
-sys.path.insert(0, str(Path(__file__).parent / "train"))
-from small_runs import taught_policy, toy_recipe, write_inputs
 
 
 @pytest.fixture(scope="module")

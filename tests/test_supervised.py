@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.toy_runs import taught_policy, toy_cases, toy_recipe, write_inputs
 
 from diagnosis_zero import experiment, supervised
 from diagnosis_zero.cases import export
@@ -20,9 +20,6 @@ from diagnosis_zero.prompts import SHORT
 from diagnosis_zero.records import read_jsonl
 from diagnosis_zero.supervised import Schedule, examples, fine_tune
 from diagnosis_zero.types import Answer
-
-sys.path.insert(0, str(Path(__file__).parent / "train"))
-from small_runs import taught_policy, toy_cases, toy_recipe, write_inputs
 
 SCHEDULE = Schedule(epochs=20, batch_size=8, lr=1e-2)
 

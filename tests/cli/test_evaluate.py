@@ -20,9 +20,9 @@ from diagnosis_zero.prompts import load_template
 from diagnosis_zero.records import read_json, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluate"))
+from benchmarks.gullible import gullible
+from benchmarks.judge_server import Double, serving
 from doubles import full_form, knows, make_cases
-from gullible import gullible
-from judge_server import Double, serving
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import torch
 import typer
 import yaml
+from benchmarks.toy_runs import taught_policy, toy_recipe, write_inputs
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -30,9 +30,6 @@ from diagnosis_zero.report.card import without_folders
 from diagnosis_zero.report.tables import write_cell
 from diagnosis_zero.train import checkpoint
 from diagnosis_zero.types import Answer, Case
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-from small_runs import taught_policy, toy_recipe, write_inputs
 
 app = typer.Typer()
 app.callback()(lambda: None)

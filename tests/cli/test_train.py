@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import typer
+from benchmarks.toy_runs import RECIPE, raw_policy, write_inputs
 from typer.testing import CliRunner, Result
 
 from diagnosis_zero.cli import train as command
 from diagnosis_zero.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-from small_runs import RECIPE, raw_policy, write_inputs
 
 app = typer.Typer()
 app.callback()(lambda: None)

@@ -12,8 +12,9 @@ from time import sleep
 
 import pytest
 import torch
+from benchmarks.toy_runs import save_policy, toy_cases
 from safetensors.torch import load_file, save_file
-from ward import Ward, complaints, edit_json, of, policy, save
+from ward import Ward, complaints, edit_json, of, policy
 
 from diagnosis_zero import experiment
 from diagnosis_zero.cases import export
@@ -28,9 +29,6 @@ from diagnosis_zero.prompts import SHORT
 from diagnosis_zero.train import start
 from diagnosis_zero.train.forecast import Forecast
 from diagnosis_zero.types import Case, Completion, Group, Reward, RewardFn
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-from small_runs import toy_cases
 
 HEALTHY_STEP = {
     "step": 1,
@@ -57,7 +55,7 @@ def splits_notes(ward: Ward, train: list[Case], val: list[Case], test: list[Case
 
 def test_01_a_model_that_never_earns_anything_is_told_before_the_run(ward: Ward, tmp_path: Path) -> None:
     """Random weights: no form, no reward, no variance, and the faults that explain it."""
-    raw = save(policy(0), tmp_path / "raw")
+    raw = save_policy(policy(0), tmp_path / "raw")
     notes = ward.notes(f'model.id="{raw}"', "rollout.max_tokens=24")
     (silent,), (form,) = of(notes, "trial.silent", "warning"), of(notes, "trial.form", "warning")
     assert "100% of the groups have no variance" in silent.what
@@ -108,7 +106,7 @@ def test_02_tags_that_vanish_in_decoding_are_an_error(ward: Ward, tmp_path: Path
     ill = policy(0)
     ill.tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
     ill.model.resize_token_embeddings(len(ill.tokenizer))
-    notes = ward.notes(f'model.id="{save(ill, tmp_path / "model")}"', "rollout.max_tokens=24")
+    notes = ward.notes(f'model.id="{save_policy(ill, tmp_path / "model")}"', "rollout.max_tokens=24")
     assert of(notes, "template.form", "error")
     assert of(notes, "reward.gold", "error")
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.toy_runs import raw_policy, save_policy, teach, toy_cases, toy_examples
 
 from diagnosis_zero import config
 from diagnosis_zero.cases.prepare import prepare
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.examine import examine
 from diagnosis_zero.doctor.notes import Note
-from diagnosis_zero.engine import tiny
 from diagnosis_zero.engine.model import Policy
-from diagnosis_zero.prompts import SHORT, fill
-from diagnosis_zero.train.warmstart import warm_start
+from diagnosis_zero.prompts import SHORT
 from diagnosis_zero.types import Case
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-from small_runs import toy_cases, toy_examples
 
 RECIPE = """
 [model]
@@ -82,31 +78,13 @@ class Ward:
 
 def policy(batches: int) -> Policy:
     """The toy model, taught the form for so many batches (0: random weights)."""
-    texts = [fill(SHORT, case.text) for case in toy_cases()] + [target for _, target in toy_examples()]
-    built = tiny.build(texts, seed=0, vocabulary=400, hidden=32, layers=2, heads=2, window=1024)
-    if batches:
-        warm_start(
-            built,
-            toy_examples(),
-            batches=batches,
-            batch_size=16,
-            lr=1e-2,
-            seed=0,
-            token_budget=2048,
-            on_batch=lambda batch, loss: None,
-        )
-    return built
-
-
-def save(built: Policy, folder: Path) -> Path:
-    built.model.save_pretrained(folder)
-    built.tokenizer.save_pretrained(folder)
-    return folder
+    raw = raw_policy(window=1024)
+    return teach(raw, toy_examples(), batches) if batches else raw
 
 
 def open_ward(folder: Path) -> Ward:
     ward = Ward(folder)
-    save(policy(60), folder / "model")
+    save_policy(policy(60), folder / "model")
     ward.data(folder / "data", toy_cases(800))
     ward.path.write_text(RECIPE.format(folder=folder), encoding="utf-8")
     return ward

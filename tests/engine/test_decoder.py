@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from families import FAMILIES, LAYERS
 
 from diagnosis_zero.engine.attention import GroupLayout
 from diagnosis_zero.engine.cache import DecodeCache
@@ -19,19 +12,6 @@ from diagnosis_zero.engine.decoder import _ModelDecoder, _PackedDecoder, decoder
 from diagnosis_zero.engine.layout import GroupSpan
 from diagnosis_zero.engine.model import prepare
 
-SHAPE = {
-    "vocab_size": 97,
-    "hidden_size": 48,
-    "intermediate_size": 80,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
-FAMILIES = {
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=24)),
-    "llama with biases": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE, attention_bias=True, mlp_bias=True)),
-}
 PROMPTS = [[3, 14, 15, 9, 26], [5, 35, 8]]
 WRITTEN = {(0, 0): [9, 7, 9, 3], (0, 1): [2, 3, 8, 4], (1, 0): [6, 2, 6, 4]}
 
@@ -56,7 +36,7 @@ def prefilled(model) -> DecodeCache:
     model.model(
         input_ids=torch.tensor([[*PROMPTS[0], *PROMPTS[1]]]), position_ids=positions, layout=layout, use_cache=False
     )
-    cache = DecodeCache(SHAPE["num_hidden_layers"], width=2)
+    cache = DecodeCache(LAYERS, width=2)
     cache.add_groups(layout, [[(0, 0), (0, 1)], [(1, 0)]])
     return cache
 

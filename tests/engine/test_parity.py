@@ -6,33 +6,12 @@ import copy
 
 import pytest
 import torch
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from families import FAMILIES
 
 from diagnosis_zero.engine import model as engine_model
 from diagnosis_zero.engine.layout import GroupSpan, pack
 from diagnosis_zero.engine.logprobs import row_logprobs
 
-SHAPE = {
-    "vocab_size": 211,
-    "hidden_size": 48,
-    "intermediate_size": 96,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-}
-FAMILIES = {
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=16)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
-}
 # Ragged on purpose: lengths 1 (nothing fed), equal neighbours, one long.
 GROUPS = [
     ((5, 7, 9, 11, 13, 2, 8), [9, 1, 4, 4, 17]),

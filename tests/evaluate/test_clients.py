@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from benchmarks.judge_server import FAULTS, Double, reply_body, serving
 from doubles import full_form, make_cases
-from judge_server import FAULTS, Double, reply_body, serving
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.clients import OpenAIGenerator

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from benchmarks.gullible import INJECTIONS, gullible
+from benchmarks.judge_server import Double, random_faults, reply_body, serving
 from doubles import Scripted
-from gullible import INJECTIONS, gullible
 from hypothesis import given
 from hypothesis import strategies as st
-from judge_server import Double, random_faults, reply_body, serving
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.clients import OpenAIGenerator

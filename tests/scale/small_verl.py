@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from benchmarks.toy_runs import save_policy, teach
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from diagnosis_zero.cases.prepare import prepare
@@ -20,7 +21,7 @@ from diagnosis_zero.nomenclature.build import build
 from diagnosis_zero.nomenclature.facts import Fact, Named, Scope
 from diagnosis_zero.parsing import render
 from diagnosis_zero.prompts import SHORT, build_chat, fill
-from diagnosis_zero.train.warmstart import Example, warm_start
+from diagnosis_zero.train.warmstart import Example
 from diagnosis_zero.types import Case
 
 SIGNS = {"stiff joints": "Gout", "a rash": "Lupus", "long fingers": "Marfan", "pale lips": "Anemia"}
@@ -98,9 +99,7 @@ ENVIRONMENT = {
 
 def write_inputs(folder: Path) -> Path:
     """The model, the data and the catalogue in ``folder``; the recipe that names them."""
-    policy = taught_policy()
-    policy.model.save_pretrained(folder / "model")
-    policy.tokenizer.save_pretrained(folder / "model")
+    save_policy(taught_policy(), folder / "model")
     prepare(iter(cases(40)), folder / "data", split="random", seed=0, template=SHORT)
     build(facts(), folder / "catalogue.sqlite")
     recipe = folder / "toy.toml"
@@ -130,17 +129,7 @@ def taught_policy(batches: int = 200) -> Policy:
         for i, case in enumerate(cases(200))
     ]
     policy = raw_policy([fill(SHORT, case.text) for case in cases(40)] + [target for _, target in examples])
-    warm_start(
-        policy,
-        examples,
-        batches=batches,
-        batch_size=16,
-        lr=1e-2,
-        seed=0,
-        token_budget=2048,
-        on_batch=lambda batch, loss: None,
-    )
-    return policy
+    return teach(policy, examples, batches)
 
 
 def raw_policy(texts: list[str]) -> Policy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_runs import taught_policy, write_inputs
+from benchmarks.toy_runs import taught_policy, write_inputs
 
 from diagnosis_zero.engine.model import Policy
 

@@ -1,4 +1,4 @@
-"""The toy runs of ``benchmarks.toy_runs``, and processes that die or are signalled at a known moment."""
+"""Toy runs (``benchmarks.toy_runs``) that die or are signalled at a known moment."""
 
 from __future__ import annotations
 
@@ -9,46 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
-from benchmarks.toy_runs import (
-    RECIPE,
-    SIGNS,
-    output,
-    raw_policy,
-    rows,
-    run_whole,
-    start,
-    taught_policy,
-    toy_cases,
-    toy_examples,
-    toy_recipe,
-    without_times,
-    write_inputs,
-)
+from benchmarks.toy_runs import output, run_whole
 from rich.console import Console
 
 from diagnosis_zero import experiment
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.train.view import View
-
-__all__ = [
-    "RECIPE",
-    "SIGNS",
-    "Interrupting",
-    "finish",
-    "output",
-    "raw_policy",
-    "rows",
-    "run_killed",
-    "run_signalled",
-    "run_whole",
-    "start",
-    "taught_policy",
-    "toy_cases",
-    "toy_examples",
-    "toy_recipe",
-    "without_times",
-    "write_inputs",
-]
 
 DEADLINE = 1200.0
 """Seconds after which a process that does not end is a failure (it takes a few, on a machine that is free)."""

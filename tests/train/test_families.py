@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import raw_policy, toy_cases
+from benchmarks.toy_runs import raw_policy, toy_cases
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from diagnosis_zero.engine import model as models

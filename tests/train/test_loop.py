@@ -11,16 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from small_runs import (
-    RECIPE,
-    finish,
-    rows,
-    run_signalled,
-    run_whole,
-    start,
-    toy_recipe,
-    without_times,
-)
+from benchmarks.toy_runs import RECIPE, rows, run_whole, start, toy_recipe, without_times
+from small_runs import finish, run_signalled
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from diagnosis_zero import config, experiment

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.toy_runs import rows, run_whole, start, toy_recipe, without_times
 from safetensors.torch import load_file
-from small_runs import finish, rows, run_killed, run_signalled, run_whole, start, toy_recipe, without_times
+from small_runs import finish, run_killed, run_signalled
 
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import evaluation_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from small_runs import rows, toy_recipe
+from benchmarks.toy_runs import rows, toy_recipe
 
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine.model import Policy

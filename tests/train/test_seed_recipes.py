@@ -12,7 +12,7 @@ import math
 
 import pytest
 import torch
-from small_runs import raw_policy, toy_cases
+from benchmarks.toy_runs import raw_policy, toy_cases
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from diagnosis_zero import config, prompts

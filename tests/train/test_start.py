@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import RECIPE, raw_policy, toy_cases, toy_recipe
+from benchmarks.toy_runs import RECIPE, raw_policy, toy_cases, toy_recipe
 from textbook import plain_model
 
 from diagnosis_zero import config

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from small_runs import raw_policy, toy_cases, toy_examples
+from benchmarks.toy_runs import raw_policy, toy_cases, toy_examples
 from textbook import worst_error
 
 from diagnosis_zero.engine.generate import EngineGenerator, encode_chat

@@ -19,7 +19,7 @@ def token_counter(model: str) -> CountTokens:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError) as error:
         first_line = str(error).partition("\n")[0]
         mend = "Give a Hugging Face id, or a folder that holds a tokenizer."

@@ -27,6 +27,15 @@ from diagnosis_zero.types import Case, Finding
 LARGEST = 16 << 20
 """Bytes of one packet, unpacked. The largest of Phenopacket Store has 0.1 MB."""
 
+UNPACKING_FAULTS = (
+    zipfile.BadZipFile,  # a damaged header, or a checksum that does not fit
+    zlib.error,  # damaged deflated bytes
+    EOFError,  # the member ends too soon
+    RuntimeError,  # it wants a password
+    NotImplementedError,  # packed by a method that Python does not know
+    OSError,  # the disk, and damaged bz2
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PacketFile:
@@ -101,7 +110,7 @@ def _read_archive(path: Path, packets: Sequence[PacketFile]) -> Iterator[Case | 
             try:
                 with archive.open(packet.member) as handle:
                     raw = handle.read(LARGEST + 1)  # what it says of its size is not relied on
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, zlib.error) as error:
+            except UNPACKING_FAULTS as error:
                 message = f"cannot be unpacked ({error}). Pack it again, without a password."
                 yield Rejected(str(packet), None, "unreadable", message, "")
                 continue
@@ -119,7 +128,7 @@ def parse(raw: bytes, where: str) -> Case | Rejected:
         return Rejected(where, None, unfit.reason, unfit.message, text)
 
 
-class _Unfit(Exception):  # noqa: N818 - no error of the program: the packet is not a case
+class _Unfit(Exception):  # noqa: N818 - a finding, not an error of the program: the packet is no case
     def __init__(self, reason: str, message: str) -> None:
         self.reason, self.message = reason, message
         super().__init__(message)

@@ -212,6 +212,6 @@ def _damage(path: Path) -> str:
 
 def _not_finite(path: Path) -> Iterator[str]:
     with safe_open(path, framework="pt") as tensors:
-        for name in tensors.keys():  # noqa: SIM118 - it is no dict
+        for name in tensors.keys():  # noqa: SIM118 - safetensors' handle cannot be iterated
             if not bool(torch.isfinite(tensors.get_tensor(name)).all()):
                 yield name

@@ -85,6 +85,7 @@ class GroupLayout:
             self.kept[layer] = (k, v)
         if q.is_cuda:
             return self._flex(q, k, v, scale)
+        # torch gives Function.apply no types
         out: Tensor = _PiecewiseAttention.apply(q, k, v, self.spans, scale)  # type: ignore[no-untyped-call]
         return out
 

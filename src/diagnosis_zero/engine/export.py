@@ -18,6 +18,8 @@ from diagnosis_zero.types import Chat
 SHARD = "5GB"
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 """Largest difference of logits, as a share of the largest logit: kernels differ, weights do not."""
+FROM_FOLDER: dict[str, Any] = {"dtype": "auto", "use_safetensors": True, "trust_remote_code": False}
+"""How a checkpoint is read: as it was written, and without running code that lies beside it."""
 SAME_IN_LLAMA = (
     "vocab_size",
     "hidden_size",
@@ -49,7 +51,7 @@ def export(checkpoint: Path, folder: Path, chats: Sequence[Chat], max_tokens: in
     """
     try:
         tokenizer = load_tokenizer(checkpoint, False)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", use_safetensors=True).eval()
+        model = AutoModelForCausalLM.from_pretrained(checkpoint, **FROM_FOLDER).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot be loaded ({error})", where=checkpoint) from error
     ids = [encode_chat(tokenizer, chat) for chat in chats]
@@ -70,7 +72,7 @@ def _loses_its_tokenizer(checkpoint: Path, model: Any, tokenizer: Any) -> bool:
     Qwen2 model it takes Qwen's, whatever the folder says. (The model "tiny" has a tokenizer of its own.)"""
     if model.config.model_type != "qwen2":
         return False
-    return _rules(AutoTokenizer.from_pretrained(checkpoint)) != _rules(tokenizer)
+    return _rules(AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)) != _rules(tokenizer)
 
 
 def _rules(tokenizer: Any) -> list[Any]:
@@ -124,10 +126,10 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 def _check(folder: Path, chats: Sequence[Chat], ids: Sequence[Sequence[int]], expected: torch.Tensor) -> None:
     """Load the folder as any program would, and compare."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if [encode_chat(tokenizer, chat) for chat in chats] != list(ids):
         raise InputError("the tokenizer reads back otherwise than it was saved", where=folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, **FROM_FOLDER).eval()
     off = (_logits(model, ids[0]) - expected).abs().max() / expected.abs().max()
     if not off <= TOLERANCE[model.dtype]:
         raise InputError(

@@ -137,9 +137,9 @@ class OpenAIGenerator:
 
     def _arguments(self, chat: Chat, sample: int, params: SamplingParams) -> dict[str, Any]:
         """The request. A seed is sent only where it has a meaning, another one for each sample."""
-        text = {"messages": list(chat)}
+        text: dict[str, Any] = {"messages": list(chat)}
         if self.endpoint.style == "raw":
-            text = {"prompt": "\n".join(message["content"] for message in chat)}  # type: ignore[dict-item]
+            text = {"prompt": "\n".join(message["content"] for message in chat)}
         sampled = {"top_p": params.top_p, "seed": params.seed + sample} if params.temperature > 0 else {}
         extra = {"extra_body": {"top_k": params.top_k}} if params.top_k else {}
         stop = {"stop": list(params.stop)} if params.stop else {}

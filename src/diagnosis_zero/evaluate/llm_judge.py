@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import get_args
 
 from diagnosis_zero.evaluate.judge import Judge, Named, verdict
 from diagnosis_zero.evaluate.judge_prompt import build, flag, parse_grades
@@ -212,11 +213,11 @@ def majority(label: str, judges: Mapping[str, Judge]) -> Judge:
 
 def _vote(label: str, votes: Mapping[str, Verdict]) -> Verdict:
     labels = [vote.label for vote in votes.values()]
-    winners = [one for one in (0, 1, 2) if 2 * labels.count(one) > len(labels)]
+    winners: list[Label] = [one for one in get_args(Label) if 2 * labels.count(one) > len(labels)]
     said = ", ".join(f"{name}: {'unscored' if v.label is None else v.label}" for name, v in votes.items())
     flags = sorted({vote.reason.partition(";")[0] for vote in votes.values() if vote.reason.startswith("flagged")})
     first = next(iter(votes.values()))
-    chosen: Label | None = winners[0] if winners else None  # type: ignore[assignment]
+    chosen = winners[0] if winners else None
     return Verdict(
         first.case_id,
         first.sample,

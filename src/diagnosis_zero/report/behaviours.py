@@ -14,7 +14,7 @@ from diagnosis_zero.evaluate import stats
 from diagnosis_zero.parsing import FAULT_MEANINGS
 from diagnosis_zero.report import results
 from diagnosis_zero.report.load import Evaluation, Run
-from diagnosis_zero.report.tables import Cell, Chart, Column, Point, Series, Table
+from diagnosis_zero.report.tables import Cell, Chart, Column, Format, Point, Series, Table
 
 FLAGS: Mapping[str, str] = {
     "format/well_formed": "Complete form",
@@ -124,9 +124,9 @@ def observe(evaluation: Evaluation, judge: str | None) -> list[Observation]:
 Seen = Sequence[tuple[Evaluation, Sequence[Observation]]]
 
 
-def _steps(first: str, seen: Seen, format_: str = "percent") -> Columns:
+def _steps(first: str, seen: Seen, format_: Format = "percent") -> Columns:
     head = Column("behaviour", first)
-    return (head, *(Column(f"step_{one.step}", f"Step {one.step:,}", format_) for one, _ in seen))  # type: ignore[arg-type]
+    return (head, *(Column(f"step_{one.step}", f"Step {one.step:,}", format_) for one, _ in seen))
 
 
 def _by_step(run: Run, seen: Seen) -> Table:

@@ -7,10 +7,20 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 FAULTS = ("429", "500", "timeout", "broken", "empty", "cut")
+
+
+Request = Mapping[str, Any]
+Answer = Callable[[Request], str | dict[str, Any]]
+"""The text of a reply, or its whole body."""
+Reply = tuple[int, Mapping[str, Any]] | tuple[int, Mapping[str, Any], Mapping[str, str]]
+"""A status, a body, and headers."""
+Fault = Callable[[Request, int], str | Reply | None]
 
 
 class Double:
@@ -21,25 +31,28 @@ class Double:
     body.
     """
 
-    def __init__(self, answer, fault=lambda request, count: None, slow=0.0):
+    def __init__(self, answer: Answer, fault: Fault = lambda request, count: None, slow: float = 0.0) -> None:
         self.answer, self.fault, self.slow = answer, fault, slow
-        self.requests, self.headers = [], []
-        self.seen, self.delivered = Counter(), Counter()
+        self.requests: list[Request] = []
+        self.headers: list[tuple[str, dict[str, str]]] = []
+        self.seen: Counter[str] = Counter()
+        self.delivered: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.most_at_once = self.at_once = 0
 
 
-def random_faults(share, seed=0):
+def random_faults(share: float, seed: int = 0) -> Fault:
     """Each of the six faults alike, decided by the request and how often it came: the same in every run."""
 
-    def fault(request, count):
+    def fault(request: Request, count: int) -> str | None:
         draw = random.Random(f"{seed}/{json.dumps(request, sort_keys=True)}/{count}")
         return draw.choice(FAULTS) if draw.random() < share else None
 
     return fault
 
 
-def reply_body(text, finish="stop", **message):
+def reply_body(text: str, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    """A chat completion (and a plain one) that says ``text``."""
     return {
         "id": "x",
         "object": "chat.completion",
@@ -58,12 +71,13 @@ def reply_body(text, finish="stop", **message):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *args):
+    def log_message(self, *args: object) -> None:
         pass
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         double = self.server.double
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         body = json.dumps(request, sort_keys=True)
@@ -81,11 +95,11 @@ class _Handler(BaseHTTPRequestHandler):
             with double.lock:
                 double.at_once -= 1
 
-    def _respond(self, double, request, body, fault):
-        if fault in ("429", "500", "401", "400"):
+    def _respond(self, double: Double, request: Request, body: str, fault: str | Reply | None) -> None:
+        if isinstance(fault, tuple):
+            self._send(fault[0], json.dumps(fault[1]).encode(), fault[2] if len(fault) > 2 else None)
+        elif fault is not None and fault.isdecimal():
             self._send(int(fault), json.dumps({"error": {"message": f"fault {fault}"}}).encode())
-        elif isinstance(fault, tuple):
-            self._send(fault[0], json.dumps(fault[1]).encode(), **(fault[2] if len(fault) > 2 else {}))
         elif fault == "timeout":
             self.server.stopping.wait(1.5)
             self.close_connection = True
@@ -104,11 +118,13 @@ class _Handler(BaseHTTPRequestHandler):
             with double.lock:
                 double.delivered[body] += 1
 
-    def _send(self, status, payload, length=None, **headers):
+    def _send(
+        self, status: int, payload: bytes, headers: Mapping[str, str] | None = None, length: int | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(length or len(payload)))
-        for name, value in headers.items():
+        for name, value in (headers or {}).items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(payload)
@@ -118,15 +134,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def handle_error(self, request, client_address):
+    def __init__(self, double: Double) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.double, self.stopping = double, threading.Event()
+
+    def handle_error(self, request: object, client_address: object) -> None:
         pass  # a client that was killed or timed out
 
 
 @contextmanager
-def serving(double):
+def serving(double: Double) -> Iterator[str]:
     """The double's base address."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.double, server.stopping = double, threading.Event()
+    server = _Server(double)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

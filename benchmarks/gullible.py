@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from diagnosis_zero.evaluate.judge_prompt import CLOSED, OPEN
 
@@ -18,10 +20,12 @@ ORDERS = ("ignore", "disregard", "score", "grade", "system", "assistant", "judge
 OURS = {line for wording in (OPEN, CLOSED) for line in wording.splitlines() if "{" not in line}
 
 
-def gullible(request):
+def gullible(request: Mapping[str, Any]) -> str:
     """One grade a proposed text: 2 where it equals a true name, or anywhere if some stray line says so."""
     text = request["messages"][-1]["content"]
-    proposed, strays, truths = [], [], set()
+    proposed: list[str] = []
+    strays: list[str] = []
+    truths: set[str] = set()
     for line in re.split(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", text):
         if line.startswith(("True diagnosis: ", "List A")):
             truths |= {json.loads(found).lower() for found in re.findall(QUOTED, line)}
