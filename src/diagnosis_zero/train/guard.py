@@ -11,9 +11,10 @@ A detector whose metric the run does not write is silent. What the metrics mean:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -24,9 +25,9 @@ from diagnosis_zero.train.metrics import Row
 Level = Literal["warning", "collapse"]
 Decision = Literal["go on", "stop", "rewind"]
 Values = NDArray[np.float64]
-Columns = Mapping[str, Values]
-"""Values of every metric in the order written."""
-Detector = Callable[[Columns], str | None]
+History = Callable[[str], Values]
+"""The finite values of a metric in the order written; none where the run does not write it."""
+Detector = Callable[[History], str | None]
 """What is wrong, in words with numbers; None: nothing."""
 
 NOISE = 5.0
@@ -55,12 +56,11 @@ class Alarm:
 
 def check(rows: Sequence[Row]) -> list[Alarm]:
     """The alarms that the history gives now, without those that ``guard/...`` events of the last steps told."""
-    columns = _columns(rows)
-    told = _told_lately(rows)
+    history, told = _history(rows), _told_lately(rows)
     return [
         Alarm(name, level, message)
         for name, (level, detector) in DETECTORS.items()
-        if f"guard/{name}" not in told and (message := detector(columns)) is not None
+        if f"guard/{name}" not in told and (message := detector(history)) is not None
     ]
 
 
@@ -84,11 +84,11 @@ def rises(key: str, *, share: float, least: float, scales: Scales = QUICK) -> De
     return partial(_moved, key, 1, share, least, scales)
 
 
-def _moved(key: str, sign: int, share: float, least: float, scales: Scales, columns: Columns) -> str | None:
-    values = _finite(columns, key)
+def _moved(key: str, sign: int, share: float, least: float, scales: Scales, history: History) -> str | None:
+    values = history(key)
     for recent, earlier, factor in scales:
         change = _change(values, sign, recent, earlier)
-        if change and change.size > max(factor * share * abs(change.past), factor * least, change.margin):
+        if change and change.size > factor * max(share * abs(change.past), least) and change.size > change.margin():
             return f"{key} went from {change.past:.3g} to {change.now:.3g}"
     return None
 
@@ -96,8 +96,8 @@ def _moved(key: str, sign: int, share: float, least: float, scales: Scales, colu
 def stays_above(key: str, *, bound: float, steps: int = 10) -> Detector:
     """The metric was above the bound in each of the last steps."""
 
-    def detect(columns: Columns) -> str | None:
-        values = _finite(columns, key)[-steps:]
+    def detect(history: History) -> str | None:
+        values = history(key)[-steps:]
         if len(values) < steps or values.min() <= bound:
             return None
         return f"{key} was above {bound:g} for {steps} steps ({values.mean():.3g})"
@@ -108,8 +108,8 @@ def stays_above(key: str, *, bound: float, steps: int = 10) -> Detector:
 def jumps(key: str, *, times: float, least: float) -> Detector:
     """The median of the last 3 steps is so many times the median of the 30 before: for metrics with heavy tails."""
 
-    def detect(columns: Columns) -> str | None:
-        values = _finite(columns, key)
+    def detect(history: History) -> str | None:
+        values = history(key)
         before, last = values[-33:-3], values[-3:]
         if len(before) < 5:
             return None
@@ -122,22 +122,22 @@ def jumps(key: str, *, times: float, least: float) -> Detector:
 # --- detectors of their own
 
 
-def not_finite(columns: Columns) -> str | None:
+def not_finite(history: History) -> str | None:
     """Three of the last five steps left an update out. One is healed by leaving it out; a streak means that the
     weights or the rewards give no finite gradient any more."""
-    skipped = int(np.sum(_finite(columns, "policy/skipped")[-5:] > 0))
+    skipped = int(np.sum(history("policy/skipped")[-5:] > 0))
     return f"updates of {skipped} of the last 5 steps were not finite" if skipped >= 3 else None
 
 
-def score_lost(columns: Columns) -> str | None:
+def score_lost(history: History) -> str | None:
     """Held-out accuracy, mean of two looks, lost 15 % of its best; or a third of it at one look.
 
     Its noise is that of its own differences once there are a few, and no more than that of a share of ``val/cases``.
     """
-    scores = _finite(columns, "val/accuracy")
+    scores = history("val/accuracy")
     if len(scores) < 2:
         return None
-    noise = _score_noise(scores, float(columns.get("val/cases", np.array([200.0]))[-1]))
+    noise = _score_noise(scores, float([200.0, *history("val/cases")][-1]))
     best, now = scores[:-1].max(), scores[-1]
     plunge = now < 0.67 * best and best - now > 6 * math.sqrt(2) * noise
     pairs = (scores[1:] + scores[:-1]) / 2
@@ -151,16 +151,16 @@ def _score_noise(scores: Values, cases: float) -> float:
     return binomial if len(scores) < 7 else min(binomial, _step_noise(scores[:-1]))
 
 
-def reward_without_truth(columns: Columns) -> str | None:
+def reward_without_truth(history: History) -> str | None:
     """What the reward stands for has fallen, the reward has not: it is being earned in another way."""
     for truth_key, pay_key, scales in (
         ("reward/accuracy", "reward/mean", SLOW),
         ("val/judge", "val/reward", ((1, 2, 1.0), (2, 3, 1.0))),
     ):
-        truth, pay = _finite(columns, truth_key), _finite(columns, pay_key)
+        truth, pay = history(truth_key), history(pay_key)
         for recent, earlier, _ in scales if len(truth) == len(pay) else ():
             change = _change(truth, -1, recent, earlier)
-            if change is None or change.size <= max(0.2 * change.past, 0.6 * change.margin):
+            if change is None or change.size <= max(0.2 * change.past, 0.6 * change.margin()):
                 continue
             paid, pays = pay[change.window].mean(), pay[-recent:].mean()
             if pays >= paid:
@@ -169,26 +169,26 @@ def reward_without_truth(columns: Columns) -> str | None:
     return None
 
 
-def reward_drifts_from_truth(columns: Columns) -> str | None:
+def reward_drifts_from_truth(history: History) -> str | None:
     """The reward gains on its own accuracy while that falls. Their difference is nearly free of the noise of the
     step's prompts, which is in both, so that a hack shows in it before the fall alone would count."""
-    truth, pay = _finite(columns, "reward/accuracy"), _finite(columns, "reward/mean")
+    truth, pay = history("reward/accuracy"), history("reward/mean")
     if len(truth) != len(pay):
         return None
     for recent, earlier, _ in (*QUICK, *SLOW):
         fall, rise = _change(truth, -1, recent, earlier), _change(pay - truth, 1, recent, earlier)
-        if fall is None or rise is None or rise.size <= max(0.1, rise.margin):
+        if fall is None or rise is None or rise.size <= max(0.1, rise.margin()):
             continue
-        if fall.size > max(0.15 * fall.past, 0.4 * fall.margin):
+        if fall.size > max(0.15 * fall.past, 0.4 * fall.margin()):
             fell = f"reward/accuracy fell from {fall.past:.3g} to {fall.now:.3g}"
             return f"{fell} while what is paid beside it went from {rise.past:.3g} to {rise.now:.3g}"
     return None
 
 
-def entropy_collapsed(columns: Columns) -> str | None:
+def entropy_collapsed(history: History) -> str | None:
     """Entropy fell to an eighth, or by two fifths within ten steps, and the reward gained nothing by it. A fall that
     pays is what learning looks like."""
-    entropy, reward = _finite(columns, "policy/entropy"), _finite(columns, "reward/mean")
+    entropy, reward = history("policy/entropy"), history("reward/mean")
     if len(entropy) < 18 or len(reward) < 18:
         return None
     start, before, now = entropy[:5].mean(), entropy[-15:-10].mean(), entropy[-3:].mean()
@@ -200,9 +200,9 @@ def entropy_collapsed(columns: Columns) -> str | None:
     return f"policy/entropy is {now:.3g}, {past}, and the reward gained nothing"
 
 
-def length_without_accuracy(columns: Columns) -> str | None:
+def length_without_accuracy(history: History) -> str | None:
     """Completions are half as long again as they were, and no more often right."""
-    length, accuracy = _finite(columns, "length/mean"), _finite(columns, "reward/accuracy")
+    length, accuracy = history("length/mean"), history("reward/accuracy")
     if len(length) < 40 or len(accuracy) < 40:
         return None
     then, now = length[:20].mean(), length[-20:].mean()
@@ -244,10 +244,15 @@ class _Change:
     now: float
     size: float
     """How far it went for the worse; negative: it is better than ever."""
-    margin: float
-    """``NOISE`` standard errors of the difference."""
     window: slice
     """Where the best of the past stands in the values."""
+    before: Values
+    per_step: float
+    """Standard error of the difference, for a standard deviation of 1 a step."""
+
+    def margin(self) -> float:
+        """``NOISE`` standard errors of the difference."""
+        return NOISE * self.per_step * _step_noise(self.before[-50:])
 
 
 def _change(values: Values, sign: int, recent: int, earlier: int) -> _Change | None:
@@ -259,8 +264,8 @@ def _change(values: Values, sign: int, recent: int, earlier: int) -> _Change | N
     means = np.convolve(before, np.full(earlier, 1 / earlier), mode="valid")
     at = int(np.argmin(sign * means))
     past, now = float(means[at]), float(values[-recent:].mean())
-    margin = NOISE * _step_noise(before[-50:]) * math.sqrt(1 / recent + 1 / earlier)
-    return _Change(past, now, sign * (now - past), margin, slice(at, at + earlier))
+    per_step = math.sqrt(1 / recent + 1 / earlier)
+    return _Change(past, now, sign * (now - past), slice(at, at + earlier), before, per_step)
 
 
 def _step_noise(values: Values) -> float:
@@ -268,23 +273,26 @@ def _step_noise(values: Values) -> float:
     return math.sqrt(float(np.mean(np.diff(values) ** 2)) / 2) if len(values) > 1 else 0.0
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, Values]:
-    """Training metrics of the last ``HORIZON`` steps, held-out ones of the whole run; words are left out."""
-    oldest = rows[-1]["step"] - HORIZON if rows else 0
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row["kind"] == "val" or (row["kind"] == "train" and row["step"] > oldest):
-            for key, value in row.items():
-                if isinstance(value, int | float):
-                    found.setdefault(key, []).append(value)
-    return {key: np.array(values, dtype=np.float64) for key, values in found.items()}
+def _history(rows: Sequence[Row]) -> History:
+    """Training metrics of the last ``HORIZON`` steps, held-out ones of the whole run. What no detector asks for is
+    not looked at, so that a look costs the same however long the run is."""
+    trained = [row for row in _of_last(rows, HORIZON) if row["kind"] == "train"]
+    looks = [row for row in rows if row["kind"] == "val"]
+
+    @cache
+    def values(key: str) -> Values:
+        found = [row[key] for row in (looks if key.startswith("val/") else trained) if key in row]
+        written = np.array(found, dtype=np.float64)
+        return written[np.isfinite(written)]
+
+    return values
 
 
-def _finite(columns: Columns, key: str) -> Values:
-    values = columns.get(key, np.empty(0))
-    return values[np.isfinite(values)]
+def _of_last(rows: Sequence[Row], steps: int) -> list[Row]:
+    """The rows of so many steps, in the order written."""
+    oldest = rows[-1]["step"] - steps if rows else 0
+    return list(takewhile(lambda row: row["step"] > oldest, reversed(rows)))[::-1]
 
 
 def _told_lately(rows: Sequence[Row]) -> set[str]:
-    now = rows[-1]["step"] if rows else 0
-    return {row["event"] for row in rows if row["kind"] == "event" and row["step"] > now - QUIET}
+    return {row["event"] for row in _of_last(rows, QUIET) if row["kind"] == "event"}

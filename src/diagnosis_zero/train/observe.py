@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -61,7 +62,12 @@ def _repeated(tokens: Sequence[int], n: int = 4) -> float:
 
 
 def parsed_completion(completion: Completion, think_opened: bool) -> Parsed:
-    return parse(completion.text, think_opened=think_opened, truncated=completion.finish == "length")
+    return _parsed(completion.text, think_opened, completion.finish == "length")
+
+
+@lru_cache(maxsize=1024)  # the completions of a step, which are asked for by the metrics and by the file
+def _parsed(text: str, think_opened: bool, truncated: bool) -> Parsed:
+    return parse(text, think_opened=think_opened, truncated=truncated)
 
 
 def validation_metrics(
@@ -99,8 +105,11 @@ def write_rollouts(
         for g, group in enumerate(groups)
         for member in range(len(group.completions))
     ]
+    table, content = pa.Table.from_pylist(rows, _schema(groups[0].rewards[0].parts)), pa.BufferOutputStream()
+    # a small file that is always read whole: statistics and dictionaries would cost more than they save
+    pq.write_table(table, content, compression="zstd", write_statistics=False, use_dictionary=False)
     with atomic_write(path, "wb") as handle:
-        pq.write_table(pa.Table.from_pylist(rows, _schema(groups[0].rewards[0].parts)), handle, compression="zstd")
+        handle.write(content.getvalue())
 
 
 def _schema(parts: Iterable[str]) -> pa.Schema:
