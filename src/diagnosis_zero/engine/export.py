@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from diagnosis_zero.engine.generate import encode_chat
 from diagnosis_zero.engine.model import load_tokenizer
@@ -56,7 +57,7 @@ def export(checkpoint: Path, folder: Path, chats: Sequence[Chat], max_tokens: in
         raise InputError(f"cannot be loaded ({error})", where=checkpoint) from error
     ids = [encode_chat(tokenizer, chat) for chat in chats]
     expected = _logits(model, ids[0])
-    model = _as_llama(model) if _loses_its_tokenizer(checkpoint, model, tokenizer) else model
+    model = _as_llama(model) if _loses_its_tokenizer(model, tokenizer) else model
     model.generation_config = _greedy(model, tokenizer, max_tokens)
     model.save_pretrained(folder, max_shard_size=SHARD)
     tokenizer.save_pretrained(folder)
@@ -67,12 +68,11 @@ def export(checkpoint: Path, folder: Path, chats: Sequence[Chat], max_tokens: in
     _check(folder, chats, ids, expected)
 
 
-def _loses_its_tokenizer(checkpoint: Path, model: Any, tokenizer: Any) -> bool:
-    """Whether transformers, asked for the tokenizer of this folder, gives one that cuts words by other rules: for a
-    Qwen2 model it takes Qwen's, whatever the folder says. (The model "tiny" has a tokenizer of its own.)"""
-    if model.config.model_type != "qwen2":
-        return False
-    return _rules(AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)) != _rules(tokenizer)
+def _loses_its_tokenizer(model: Any, tokenizer: Any) -> bool:
+    """Whether some transformers, asked for the tokenizer of this folder, gives one that cuts words by other rules: for
+    a Qwen2 model those after 5.5 take Qwen's, whatever the folder says. (The model "tiny" has a tokenizer of its own.)
+    The folder may be read by another version than wrote it, so that the one installed is not asked."""
+    return bool(model.config.model_type == "qwen2") and _rules(Qwen2Tokenizer()) != _rules(tokenizer)
 
 
 def _rules(tokenizer: Any) -> list[Any]:
