@@ -13,4 +13,6 @@ fi
 torch=$(grep '^torch==' constraints-verl.txt)
 $pip install --no-deps ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$torch"
 $pip install -c constraints-verl.txt -e ".[verl]" pytest hypothesis
+# The oldest transformers that the package admits, beside the one that verl has: the engine is tested on both.
+$pip install --no-deps --target .venv-verl/oldest --upgrade transformers==5.5.0
 touch .venv-verl/.installed

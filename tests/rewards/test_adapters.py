@@ -65,6 +65,10 @@ class TestVerl:
             with pytest.raises(InputError):
                 compute_score("rare_arena", completion, truth, **PLAIN)
 
+    def test_its_error_reads_plainly_though_verl_hands_over_strings_of_numpy(self) -> None:
+        with pytest.raises(InputError, match="ground truth from 'rare_arena' without a list of names"):
+            compute_score(np.str_("rare_arena"), FULL, {}, **PLAIN)
+
 
 class TestTrl:
     def test_plain_text(self) -> None:

@@ -53,11 +53,19 @@ def start(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "diagnosis_zero.cli", *words],
         env=environment,
+        cwd=_workplace(recipe),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+def _workplace(recipe: Path) -> Path:
+    """Where a person stands who calls `dz`: nothing may be left there."""
+    place = recipe.parent / "workplace"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 def train(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:

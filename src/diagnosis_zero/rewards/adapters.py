@@ -24,7 +24,7 @@ def compute_score(
     """verl's reward function (``custom_reward_function.path`` and ``.name``; ``reward_kwargs`` are ``settings``).
 
     Args:
-        data_source: where the case is from; for the error message only.
+        data_source: where the case is from (verl hands over a string of numpy); for the error message only.
         solution_str: the completion, decoded without special tokens.
         ground_truth: ``{"diagnosis": [names], "orpha_id": str | None, "ids": [...]}`` as a mapping or as JSON.
         extra_info: its ``text`` (the case text), where present, tells the prompt's script and copied reasoning.
@@ -36,7 +36,7 @@ def compute_score(
     Raises:
         InputError: ``ground_truth`` is malformed. Never for a completion.
     """
-    case = _case(data_source, ground_truth, str((extra_info or {}).get("text") or ""))
+    case = _case(str(data_source), ground_truth, str((extra_info or {}).get("text") or ""))
     reward = _reward(**settings)(solution_str, case)
     return {"score": reward.score, "acc": float(reward.parts["accuracy"] == 1.0), **reward.parts}
 

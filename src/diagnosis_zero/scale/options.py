@@ -321,6 +321,7 @@ def _run(recipe: Recipe, place: Place) -> Options:
         "trainer.default_local_dir": str(place.folder / "checkpoints"),
         "trainer.rollout_data_dir": str(place.folder / "rollouts"),
         "trainer.validation_data_dir": str(place.folder / "validation"),
+        "hydra.run.dir": str(place.folder / "hydra"),
         "+ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": str(metrics_file(place.folder, start)),
     }
 
