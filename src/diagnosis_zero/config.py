@@ -38,7 +38,7 @@ OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What ``train.objective`` sets where the recipe does not say otherwise (sources: ``train.loss``)."""
 
-FIXED_ON_RESUME = ("model", "data", "prompt", "reward", "run.seed", "warmstart")
+FIXED_ON_RESUME = ("model", "lora", "data", "prompt", "reward", "run.seed", "warmstart", "train.optimizer")
 """Keys that make another experiment of a run: a resume refuses to change them unless it is forced."""
 
 
@@ -129,6 +129,10 @@ class Train(_Section):
     weight_decay: NonNegative = 0.0
     betas: Annotated[tuple[Share, Share], Field(strict=False)] = (0.9, 0.999)
     max_grad_norm: Positive = 1.0
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    """``adamw8bit``: moments of one byte instead of four, for large models on one GPU."""
+    offload: bool = False
+    """Masters, their gradients and the moments in host memory, where the step is then computed: for a GPU too small."""
     objective: Objective = "grpo"
     clip_low: Share = 0.2
     clip_high: NonNegative = 0.2

@@ -91,13 +91,13 @@ def begin(
         cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
         records.write_json(folder / "manifest.json", _manifest(recipe, policy, dtype, cases))
         # The reference is read from the checkpoint of step 0, and so is every resumed run: write it before anything.
-        optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
+        optimizer = _optimizer(recipe, policy)
         write_checkpoint(folder, 0, policy, optimizer)
     else:
         dtype = records.read_json(folder / "manifest.json")["dtype"]
         policy = models.load(str(latest), dtype=dtype)
         cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
-        optimizer = MasterAdamW(policy.model, betas=recipe.train.betas, weight_decay=recipe.train.weight_decay)
+        optimizer = _optimizer(recipe, policy)
         optimizer.load_state(checkpoint.load_state(latest)["optimizer"])
         view.say(f"resumed from {latest}")
     if recipe.model.gradient_checkpointing:
@@ -106,6 +106,17 @@ def begin(
     opened = start.opens_thinking(policy)
     reward, judge = reward_for(opened), judge_for and judge_for(opened)
     return Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, log, view)
+
+
+def _optimizer(recipe: Recipe, policy: Policy) -> MasterAdamW:
+    wanted = recipe.train
+    return MasterAdamW(
+        policy.model,
+        betas=wanted.betas,
+        weight_decay=wanted.weight_decay,
+        kind=wanted.optimizer,
+        offload=wanted.offload,
+    )
 
 
 def write_checkpoint(run_dir: Path, step: int, policy: Policy, optimizer: MasterAdamW) -> None:

@@ -1,41 +1,64 @@
 """AdamW over fp32 master weights, whatever number format the model computes in.
 
 bf16 weights swallow updates of 1e-6, so the weights that are stepped are fp32; a bf16 model gets a rounded copy
-after each step. Where the model is fp32 already, master and model are the same tensors.
+after each step. Where the model is fp32 already (and not offloaded), master and model are the same tensors.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from diagnosis_zero.errors import InputError
+from diagnosis_zero.train.lowbit import AdamW8bit
+
+OPTIMIZERS: dict[str, Callable[..., Any]] = {
+    # Fused: one pass over the memory instead of ten, measured eight times as fast on a CPU.
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adamw8bit": AdamW8bit,
+}
+"""How the moments are kept (``train.optimizer``): in float32, or in 8 bits."""
 
 
 class MasterAdamW:
     """Decoupled weight decay (Loshchilov and Hutter 2019) on matrices, none on vectors (norms and biases).
 
-    Gradients of micro-batches are summed in fp32: call ``collect`` after each backward pass, ``step`` once.
+    Gradients of micro-batches are summed in fp32: call ``collect`` after each backward pass, ``step`` once. Parameters
+    that need no gradient have neither masters nor moments. With ``offload`` the masters, their gradients and the
+    moments lie in host memory, and the step is computed there.
     """
 
-    def __init__(self, model: torch.nn.Module, *, betas: tuple[float, float], weight_decay: float) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        betas: tuple[float, float],
+        weight_decay: float,
+        kind: str = "adamw",
+        offload: bool = False,
+    ) -> None:
+        self.kind = kind
         self.named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        self.masters = [p if p.dtype == torch.float32 else p.detach().float().clone() for _, p in self.named]
+        self.masters = [_master(p, torch.device("cpu") if offload else p.device) for _, p in self.named]
+        for (_, parameter), master in zip(self.named, self.masters, strict=True):
+            if parameter is not master:
+                # As soon as a gradient is there: all of a bf16 model's at once would lie beside all of the masters'.
+                parameter.register_post_accumulate_grad_hook(partial(_move_gradient, master))
         matrices = [m for m in self.masters if m.dim() > 1]
         vectors = [m for m in self.masters if m.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        # Fused: one pass over the memory instead of ten, measured eight times as fast on a CPU.
-        self.adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
+        self.adam = OPTIMIZERS[kind]([group for group in groups if group["params"]], lr=0.0, betas=betas)
 
     def collect(self) -> None:
-        """Move the model's fresh gradients to the masters; nothing to do where they are one."""
+        """Move the gradients that were set by hand (the head's) to the masters; the others are there already."""
         for (_, parameter), master in zip(self.named, self.masters, strict=True):
-            if parameter is master or parameter.grad is None:
-                continue
-            fresh = parameter.grad.float()
-            master.grad = fresh if master.grad is None else master.grad.add_(fresh)
-            parameter.grad = None
+            if parameter is not master:
+                _move_gradient(master, parameter)
 
     def discard(self) -> None:
         """Forget the gradients of a minibatch that could not be finished."""
@@ -69,18 +92,45 @@ class MasterAdamW:
     def state(self) -> dict[str, Any]:
         """Tensors and plain numbers only: what ``load_state`` needs to go on as if nothing had happened."""
         return {
+            "kind": self.kind,
             "masters": {name: m.detach() for (name, _), m in zip(self.named, self.masters, strict=True)},
             "adam": self.adam.state_dict(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Bring back the master weights (and through them the model's) and the moments; betas and decay stay as
-        this optimizer was made, since a resumed recipe may change them."""
+        this optimizer was made, since a resumed recipe may change them.
+
+        Raises:
+            InputError: the state is that of another kind of optimizer, or of other weights.
+        """
+        kind = state.get("kind", "adamw")
+        if kind != self.kind or state["masters"].keys() != {name for name, _ in self.named}:
+            what = f"the checkpoint's optimizer state ({kind}) is not that of this recipe ({self.kind})"
+            raise InputError(what, mend="Resume with the run's own train.optimizer and lora.")
         with torch.no_grad():
             for (name, _), master in zip(self.named, self.masters, strict=True):
                 master.copy_(state["masters"][name])
-        own = [{key: group[key] for key in ("betas", "weight_decay")} for group in self.adam.param_groups]
+        own = _settings(self.adam.param_groups)
         self.adam.load_state_dict(state["adam"])
         for group, settings in zip(self.adam.param_groups, own, strict=True):
             group.update(settings)
         self._publish()
+
+
+def _master(parameter: Tensor, home: torch.device) -> Tensor:
+    if parameter.dtype == torch.float32 and parameter.device == home:
+        return parameter
+    return parameter.detach().to(home, torch.float32, copy=True)
+
+
+def _move_gradient(master: Tensor, parameter: Tensor) -> None:
+    if parameter.grad is None:
+        return
+    fresh = parameter.grad.to(master.device, torch.float32)
+    master.grad = fresh if master.grad is None else master.grad.add_(fresh)
+    parameter.grad = None
+
+
+def _settings(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: group[key] for key in ("betas", "weight_decay")} for group in groups]
