@@ -35,10 +35,11 @@ def write_run(folder: Path, cases: int, steps: int, rng: random.Random) -> None:
     """A run folder of ``cases`` cases answered at ``steps`` checkpoints."""
     findings = [term.label.lower() for term in load_hpo().terms.values()]
     diseases = sorted({row.disease_name for row in read_annotations()})
-    made = [_case(number, rng.sample(findings, 8), rng.choice(diseases)) for number in range(cases)]
+    made = (_case(number, rng.sample(findings, 8), rng.choice(diseases)) for number in range(cases))
     records.write_jsonl(folder / "cases.jsonl", made)
     for step in range(steps):
-        answers = (_answer(case, step, findings, diseases, rng) for case in made)
+        asked = records.read_jsonl(folder / "cases.jsonl", Case)  # not held: the memory is of the analysis
+        answers = (_answer(case, step, findings, diseases, rng) for case in asked)
         records.write_jsonl(folder / f"step-{step:06d}" / "answers.jsonl", answers)
 
 
