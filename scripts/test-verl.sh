@@ -4,6 +4,7 @@
 # `scripts/test-verl.sh -m "verl and slow"` is both engines, twenty steps, three seeds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export OMP_NUM_THREADS=1  # two ranks, a rollout each, and Ray share the cores
 python=.venv-verl/bin/python
 if [ $# = 0 ]; then
   PYTHONPATH="$PWD/.venv-verl/oldest" $python -m pytest tests/engine

@@ -1,6 +1,6 @@
 """Real runs: Ray, verl, two FSDP2 ranks over gloo, our data, our reward with a catalogue, `dz` as a person calls it.
 
-By `make test-verl`, in an environment that has verl. What a killed run leaves in shared memory is taken away again.
+By `make test-verl`, in an environment that has verl. No test may leave a process or a piece of shared memory behind.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def shared_memory_as_it_was() -> Iterator[None]:
+    """What verl and Ray put there is memory that stays taken until the machine starts again."""
     before = set(SHARED_MEMORY.iterdir())
     yield
-    for path in set(SHARED_MEMORY.iterdir()) - before:
-        if path.name.startswith(("psm_", "verl_weights_", "plasma", "sem.")):
-            path.unlink(missing_ok=True)
+    new = set(SHARED_MEMORY.iterdir()) - before
+    left = [path for path in new if path.name.startswith(("psm_", "verl_weights_", "plasma", "sem."))]
+    for path in left:
+        path.unlink(missing_ok=True)
+    assert not left
 
 
 def start(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:
