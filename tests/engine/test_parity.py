@@ -101,6 +101,25 @@ def test_loss_and_every_gradient_equal_the_repeated_prompt(family, budget):
     assert worst_gradient_error(reference, shared) < 1e-5
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_long_groups_are_cut_for_the_threads_and_nothing_changes(threads):
+    """Prompts beyond ``HALVED_FROM``, of an odd and an even number of tokens; bodies that do and do not divide."""
+    generator = torch.Generator().manual_seed(4)
+    draw = lambda length: torch.randint(0, 211, (length,), generator=generator).tolist()  # noqa: E731 - short
+    data = [(tuple(draw(131)), [draw(70), draw(70), draw(61)]), (tuple(draw(128)), [draw(64), draw(64)])]
+    reference, shared = pair("llama")
+    weights = token_weights(data)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        got = shared_loss(shared, data, weights, 4096)
+        expected = reference_loss(reference, data, weights)
+    finally:
+        torch.set_num_threads(before)
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+    assert worst_gradient_error(reference, shared) < 1e-5
+
+
 def test_gradient_checkpointing_changes_nothing():
     reference, shared = pair("qwen2")
     engine_model.enable_checkpointing(shared)

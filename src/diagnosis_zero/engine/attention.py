@@ -24,6 +24,10 @@ from transformers import AttentionInterface
 from diagnosis_zero.engine.layout import GroupSpan
 
 NAME = "shared_prompt"
+HALVED_FROM = 128
+"""Tokens of a prompt whose backward pass is done by halves."""
+PART_FROM = 64
+"""Fewest queries of a part that is given to a thread of its own."""
 Qkv = tuple[Tensor, Tensor, Tensor]
 Piece = tuple[Tensor, Tensor]
 """Output [B, H, T, D] and log-sum-exp [B, H, T]."""
@@ -145,9 +149,10 @@ class _PiecewiseAttention(torch.autograd.Function):
         total = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         for span in ctx.spans:
             prompt, body = slice(span.start, span.body), slice(span.body, span.end)
-            given.put_own(total, prompt)
+            given.put_prompt(total, span)
             if span.body < span.end:
-                given.put_completions(total, span)
+                for run in _runs(span):
+                    given.put_own(total, run)
                 given.add_shared(total, body, prompt)
         return *total, None, None
 
@@ -191,33 +196,57 @@ class _Backward:
     merged: Piece
     scale: float
 
-    def put_own(self, total: Qkv, at: slice) -> None:
-        """Set the gradients of the prompt at ``at`` against itself."""
-        for grad, fresh in zip(total, self._piece(at, at, causal=True), strict=True):
-            grad[:, :, at] = fresh
+    def put_prompt(self, total: Qkv, span: GroupSpan) -> None:
+        """Set the gradients of the prompt against itself: of a long one by halves, since the causal kernel computes
+        most of what it then hides."""
+        if span.prompt < HALVED_FROM:
+            self.put_own(total, _Run(span.start, 1, span.prompt))
+            return
+        halves = _Run(span.start, 2, span.prompt // 2)
+        self.put_own(total, halves)
+        self.add_shared(
+            total, slice(span.start + halves.width, halves.stop), slice(span.start, halves.start + halves.width)
+        )
+        if halves.stop < span.body:  # an odd token is left
+            last = slice(halves.stop, span.body)
+            for grad in total:
+                grad[:, :, last] = 0.0
+            self.add_shared(total, last, slice(span.start, span.body))
 
-    def put_completions(self, total: Qkv, span: GroupSpan) -> None:
-        """Set the gradients of every completion against its own tokens."""
-        out, lse = self.merged
-        for run in _runs(span):
-            inputs = *(run.rows(x) for x in (self.dout, *self.qkv, out)), run.rows(lse[..., None])[..., 0]
-            for grad, fresh in zip(total, self._kernel(inputs, True), strict=True):
-                grad[:, :, run.start : run.stop] = _unrows(fresh)
+    def put_own(self, total: Qkv, run: _Run) -> None:
+        """Set the gradients of each part of the run against its own tokens, causally."""
+        k, v = (run.rows(x) for x in self.qkv[1:])
+        for grad, fresh in zip(total, self._kernel(run, k, v, causal=True), strict=True):
+            grad[:, :, run.start : run.stop] = _unrows(fresh)
 
     def add_shared(self, total: Qkv, at: slice, keys: slice) -> None:
-        """Add the gradients of the completions ``at`` against the prompt's ``keys``."""
-        for grad, fresh, where in zip(total, self._piece(at, keys, causal=False), (at, keys, keys), strict=True):
-            grad[:, :, where] += fresh
+        """Add the gradients of the queries ``at`` against all ``keys``: in equal parts, since the kernel gives a thread
+        whole heads of a part, and heads alone seldom divide among the threads."""
+        count = _equal_parts(at.stop - at.start, self.dout.shape[1])
+        parts = _Run(at.start, count, (at.stop - at.start) // count)
+        for run in (parts, _Run(parts.stop, 1, at.stop - parts.stop)):
+            if not run.width:
+                continue
+            k, v = (x[:, :, keys].expand(run.count, -1, -1, -1) for x in self.qkv[1:])
+            dq, dk, dv = self._kernel(run, k, v, causal=False)
+            total[0][:, :, run.start : run.stop] += _unrows(dq)
+            total[1][:, :, keys] += dk.sum(0)
+            total[2][:, :, keys] += dv.sum(0)
 
-    def _piece(self, at: slice, keys: slice, *, causal: bool) -> Qkv:
-        (q, k, v), (out, lse) = self.qkv, self.merged
-        inputs = self.dout[:, :, at], q[:, :, at], k[:, :, keys], v[:, :, keys], out[:, :, at], lse[:, :, at]
-        return self._kernel(inputs, causal)
-
-    def _kernel(self, inputs: tuple[Tensor, ...], causal: bool) -> Qkv:
+    def _kernel(self, run: _Run, k: Tensor, v: Tensor, *, causal: bool) -> Qkv:
+        """Gradients of the run's queries, as rows, and of ``k`` and ``v``."""
         op = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-        grads: Qkv = op(*inputs, 0.0, causal, scale=self.scale)
+        out, lse = self.merged
+        dout, q, rows_out = (run.rows(x) for x in (self.dout, self.qkv[0], out))
+        lse_rows = run.rows(lse[..., None])[..., 0]
+        grads: Qkv = op(dout, q, k, v, rows_out, lse_rows, 0.0, causal, scale=self.scale)
         return grads
+
+
+def _equal_parts(tokens: int, heads: int) -> int:
+    """The fewest parts whose heads divide among the threads; 1 where the parts would be small."""
+    threads = torch.get_num_threads()
+    return next((n for n in range(1, tokens // PART_FROM + 1) if n * heads % threads == 0), 1)
 
 
 @dataclass(frozen=True, slots=True)
