@@ -4,8 +4,8 @@ A step of few rows does little arithmetic: it streams the weights and starts man
 that read the same input are one matrix, every matrix is stored the way oneDNN reads it (packed once a rollout, freed
 after it), and the residual is added inside the product (measured: ``benchmarks/NOTES.md``).
 
-On other devices, in bf16 (oneDNN packs it only with AVX-512), and for models whose projections are not plain linear
-layers (LoRA), the model's own forward is used.
+A LoRA adapter is added to the weights as they are packed. On other devices, in bf16 (oneDNN packs it only with
+AVX-512), and for models whose projections are no linear layers, the model's own forward is used.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diagnosis_zero.engine import lora
 from diagnosis_zero.engine.cache import DecodeCache
 from diagnosis_zero.engine.logprobs import head_weight, logits
 
@@ -37,7 +38,7 @@ def decoder(model: Any, rows: int) -> Logits:
 
 def _plain(model: Any) -> bool:
     found = (m for name, m in model.model.named_modules() if name.rpartition(".")[2] in PROJECTIONS)
-    return all(type(module) is nn.Linear for module in found)
+    return all(type(module) is nn.Linear or lora.has_adapter(module) for module in found)
 
 
 class _ModelDecoder:
@@ -130,7 +131,7 @@ class _AddedProjection:
     """x W + b + other, for ``other`` a residual."""
 
     def __init__(self, linear: nn.Linear, rows: int) -> None:
-        self.weight, self.bias = _pack(linear.weight, rows), linear.bias
+        self.weight, self.bias = _pack(lora.weight_of(linear), rows), linear.bias
 
     def __call__(self, x: Tensor, other: Tensor) -> Tensor:
         added: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "add")
@@ -138,7 +139,7 @@ class _AddedProjection:
 
 
 def _joined(linears: Sequence[nn.Linear], rows: int) -> Project:
-    return _packed([linear.weight for linear in linears], [linear.bias for linear in linears], rows)
+    return _packed([lora.weight_of(linear) for linear in linears], [linear.bias for linear in linears], rows)
 
 
 def _packed(weights: Sequence[Tensor], biases: Sequence[Tensor | None], rows: int) -> Project:

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
-from diagnosis_zero.engine import attention
+from diagnosis_zero.engine import attention, lora
 from diagnosis_zero.engine.lean import make_lean
 from diagnosis_zero.errors import InputError
 
@@ -49,12 +49,14 @@ transformers_logging.disable_progress_bar()  # a run shows its own progress
 
 
 def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_remote_code: bool = False) -> Policy:
-    """A causal LM by Hugging Face id, local folder, or the name "smollm2".
+    """A causal LM by Hugging Face id, local folder (also of a LoRA adapter that names its model's folder), or the name
+    "smollm2".
 
     Raises:
         InputError: no such model, a damaged weights file, or one the engine cannot compute exactly.
     """
-    path = smollm2() if name == "smollm2" else name
+    adapter = lora.base_of(name)
+    path = adapter or (smollm2() if name == "smollm2" else name)
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
@@ -66,6 +68,8 @@ def load(name: str, *, dtype: str = "auto", device: str | None = None, trust_rem
             f"cannot load model {name!r}: {error}",
             mend="Give a Hugging Face id, a folder with config.json and safetensors, or 'smollm2'.",
         ) from error
+    if adapter is not None:
+        lora.restore(model, name)
     return Policy(model.to(where), tokenizer, name)
 
 
