@@ -23,6 +23,7 @@ Aggregation = Literal["token-mean", "sequence-mean", "dr-grpo"]
 Normalise = Literal["std", "mean"]
 KlEstimator = Literal["k1", "k2", "k3"]
 Sink = Literal["tensorboard", "wandb"]
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -55,6 +56,16 @@ class Model(_Section):
     """Compute type; ``auto`` is timed at start. The master weights are float32 always."""
     gradient_checkpointing: bool = False
     trust_remote_code: bool = False
+
+
+class Lora(_Section):
+    """Train thin matrices beside frozen weights (LoRA), for a model that is too large to be trained whole."""
+
+    rank: Count = 16
+    alpha: Positive = 32.0
+    """The adapter's product is multiplied by alpha / rank."""
+    targets: Annotated[tuple[Projection, ...], Field(strict=False, min_length=1)] = get_args(Projection)
+    """The projections that get an adapter; absent: all seven of each layer."""
 
 
 class Vignettes(_Section):
@@ -221,6 +232,8 @@ class Recipe(_Section):
     """A whole run. ``model``, ``data``, ``train`` and ``run`` must be given."""
 
     model: Model
+    lora: Lora | None = None
+    """Absent: every weight is trained."""
     data: Data
     prompt: Prompt = Prompt()
     reward: Reward = Reward()

@@ -56,8 +56,8 @@ def test_the_reference_is_the_model_of_step_0_frozen_and_only_where_it_is_needed
         policy.tokenizer.save_pretrained(folder)
 
     initial = checkpoint.save(tmp_path, 0, save_model, {})
-    assert start.reference_of(0.0, initial, "float32") is None
-    reference = start.reference_of(0.1, initial, "float32")
+    assert start.reference_of(0.0, policy, initial, "float32") is None
+    reference = start.reference_of(0.1, policy, initial, "float32")
     assert not any(p.requires_grad for p in reference.parameters())
     assert not reference.training
     for a, b in zip(policy.model.parameters(), reference.parameters(), strict=True):

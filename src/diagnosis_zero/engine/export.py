@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
+from diagnosis_zero.engine import lora
 from diagnosis_zero.engine.generate import encode_chat
 from diagnosis_zero.engine.model import load_tokenizer
 from diagnosis_zero.errors import InputError
@@ -41,7 +42,8 @@ SAME_IN_LLAMA = (
 
 
 def export(checkpoint: Path, folder: Path, chats: Sequence[Chat], max_tokens: int) -> None:
-    """Write weights (safetensors), configuration, tokenizer and chat template of ``checkpoint`` into ``folder``.
+    """Write weights (safetensors), configuration, tokenizer and chat template of ``checkpoint`` into ``folder``, a LoRA
+    adapter merged into its model's weights.
 
     Greedy decoding of at most ``max_tokens`` is set as default: a base model's own sampling filters (top-k, top-p,
     repetition penalty) were not those of the training. ``chats`` are what the read-back is checked with: the same
@@ -51,12 +53,17 @@ def export(checkpoint: Path, folder: Path, chats: Sequence[Chat], max_tokens: in
         InputError: the checkpoint cannot be read, or what was written does not read back the same.
     """
     try:
-        tokenizer = load_tokenizer(checkpoint, False)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint, **FROM_FOLDER).eval()
+        base = lora.base_of(checkpoint) or checkpoint
+        tokenizer = load_tokenizer(base, False)
+        model = AutoModelForCausalLM.from_pretrained(base, **FROM_FOLDER).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot be loaded ({error})", where=checkpoint) from error
     ids = [encode_chat(tokenizer, chat) for chat in chats]
-    expected = _logits(model, ids[0])
+    if base != checkpoint:
+        lora.restore(model, checkpoint)
+    expected = _logits(model, ids[0])  # with the adapter beside the weights: what merging rounds away is seen below
+    if base != checkpoint:
+        lora.merge(model)
     model = _as_llama(model) if _loses_its_tokenizer(model, tokenizer) else model
     model.generation_config = _greedy(model, tokenizer, max_tokens)
     model.save_pretrained(folder, max_shard_size=SHARD)

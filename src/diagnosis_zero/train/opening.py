@@ -12,6 +12,7 @@ import torch
 
 from diagnosis_zero import config, prompts, records
 from diagnosis_zero.config import Recipe
+from diagnosis_zero.engine import lora
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
@@ -90,25 +91,30 @@ def begin(
         dtype = str(policy.model.dtype).removeprefix("torch.")
         cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
         records.write_json(folder / "manifest.json", _manifest(recipe, policy, dtype, cases))
-        # The reference is read from the checkpoint of step 0, and so is every resumed run: write it before anything.
         optimizer = _optimizer(recipe, policy)
+        # The reference is read from the checkpoint of step 0, and so is every resumed run: write it before anything.
         write_checkpoint(folder, 0, policy, optimizer)
     else:
         dtype = records.read_json(folder / "manifest.json")["dtype"]
-        policy = models.load(str(latest), dtype=dtype)
+        # With LoRA the weights are those of step 0 for ever; the adapter comes from the optimizer's state.
+        policy = models.load(str(checkpoint.folder(folder, 0) if recipe.lora else latest), dtype=dtype)
         cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
         optimizer = _optimizer(recipe, policy)
         optimizer.load_state(checkpoint.load_state(latest)["optimizer"])
         view.say(f"resumed from {latest}")
     if recipe.model.gradient_checkpointing:
         models.enable_checkpointing(policy.model)
-    reference = start.reference_of(recipe.train.kl_coefficient, checkpoint.folder(folder, 0), dtype)
+    reference = start.reference_of(recipe.train.kl_coefficient, policy, checkpoint.folder(folder, 0), dtype)
     opened = start.opens_thinking(policy)
     reward, judge = reward_for(opened), judge_for and judge_for(opened)
     return Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, log, view)
 
 
 def _optimizer(recipe: Recipe, policy: Policy) -> MasterAdamW:
+    """Of all weights, or of the adapter that is put beside them here."""
+    if recipe.lora is not None:
+        chosen = recipe.lora
+        lora.adapt(policy.model, rank=chosen.rank, alpha=chosen.alpha, targets=chosen.targets, seed=recipe.run.seed)
     wanted = recipe.train
     return MasterAdamW(
         policy.model,
@@ -120,10 +126,16 @@ def _optimizer(recipe: Recipe, policy: Policy) -> MasterAdamW:
 
 
 def write_checkpoint(run_dir: Path, step: int, policy: Policy, optimizer: MasterAdamW) -> None:
-    """Keep the policy and the optimizer as they are after ``step``."""
+    """Keep the policy and the optimizer as they are after ``step``. With LoRA that of step 0 has the model's weights,
+    the others the adapter."""
+    adapted = lora.is_adapted(policy.model)
 
     def save_model(folder: Path) -> None:
-        policy.model.save_pretrained(folder)
+        if adapted and step:
+            lora.save(policy.model, folder, f"../{checkpoint.folder(run_dir, 0).name}")
+            return
+        state = lora.base_state(policy.model) if adapted else None
+        policy.model.save_pretrained(folder, state_dict=state)
         policy.tokenizer.save_pretrained(folder)
 
     checkpoint.save(run_dir, step, save_model, {"optimizer": optimizer.state()})

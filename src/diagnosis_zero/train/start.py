@@ -11,8 +11,8 @@ from diagnosis_zero import parsing, prompts
 from diagnosis_zero.cases import export, teacher, vignettes
 from diagnosis_zero.cases.prepare import prepare
 from diagnosis_zero.config import Recipe, Vignettes, Warmstart
+from diagnosis_zero.engine import lora, tiny
 from diagnosis_zero.engine import model as models
-from diagnosis_zero.engine import tiny
 from diagnosis_zero.engine.generate import encode_chat
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
@@ -124,10 +124,13 @@ def _examples(recipe: Recipe, warm: Warmstart, cases: Sequence[Case]) -> Iterato
         yield prompts.build_chat(case, template), parsing.render(think, answer)
 
 
-def reference_of(kl_coefficient: float, initial: Path, dtype: str) -> Any:
-    """The frozen model of the KL term: the checkpoint of step 0. None where there is no such term."""
+def reference_of(kl_coefficient: float, policy: Policy, initial: Path, dtype: str) -> Any:
+    """The frozen model of the KL term: the policy without its adapter, or the checkpoint ``initial`` of step 0. None
+    where there is no such term."""
     if kl_coefficient == 0:
         return None
+    if lora.is_adapted(policy.model):
+        return lora.WithoutAdapter(policy.model)
     return models.load(str(initial), dtype=dtype).model.requires_grad_(False).eval()
 
 
