@@ -78,6 +78,9 @@ def test_the_original_s_recipe_is_the_original_s_options() -> None:
         (["train.kl_coefficient=0.0"], {"use_kl_loss": False}),
         (["train.micro_batch_tokens=4096"], {"ppo_max_token_len_per_gpu": 4096, "use_dynamic_bsz": True}),
         (["train.betas=[0.9, 0.95]"], {"optim.betas": (0.9, 0.95)}),
+        ([], {"optim.optimizer_impl": "torch.optim", "optim.optimizer": "AdamW", "fsdp_config.offload_policy": False}),
+        (["train.optimizer=adamw8bit"], {"optim.optimizer_impl": "torchao.optim", "optim.optimizer": "AdamW8bit"}),
+        (["train.offload=true"], {"fsdp_config.offload_policy": True}),
     ],
 )
 def test_the_update(overrides: list[str], expected: dict[str, Any]) -> None:
@@ -127,6 +130,16 @@ def test_full_precision() -> None:
     assert "actor_rollout_ref.rollout.dtype" not in mapped()
 
 
+def test_thin_matrices() -> None:
+    model = "actor_rollout_ref.model"
+    expected = {"lora_rank": 8, "lora_alpha": 16, "target_modules": ("q_proj", "v_proj"), "lora.merge": True}
+    found = mapped("lora.rank=8", "lora.alpha=16.0", 'lora.targets=["q_proj", "v_proj"]')
+    assert {key: found[f"{model}.{key}"] for key in expected} == expected
+    assert mapped()[f"{model}.lora_rank"] == 0
+    with pytest.raises(InputError, match="decided by the recipe's own keys"):
+        mapped("verl.actor_rollout_ref.model.lora_rank=8")
+
+
 def test_the_reward_gets_its_catalogue_by_an_absolute_path_and_no_catalogue_as_null() -> None:
     key = "+reward.custom_reward_function.reward_kwargs.catalogue"
     assert mapped("reward.catalogue=some.sqlite")[key] == str(Path("some.sqlite").resolve())
@@ -158,6 +171,7 @@ def test_every_start_logs_to_a_file_of_its_own_and_a_resume_names_its_checkpoint
         (["train.overlong=mask"], "overlong = 'mask'"),
         (["model.id=tiny"], "tiny"),
         (["warmstart.batches=3"], "warm start"),
+        (["lora.alpha=16.5"], "lora.alpha = 16.5"),
         (["rollout.resample=2"], "rollout.resample"),
         (["train.steps=10"], "both train.steps and train.epochs"),
         (["eval.samples=4"], "eval.samples"),
@@ -190,6 +204,8 @@ def test_every_key_of_the_recipe_changes_an_option_or_is_refused_or_is_done_by_u
         "reward.catalogue": "none",
         "reward.weights": "{ accuracy = 2.0 }",
         "train.epochs": "6",
+        "lora.targets": '["q_proj"]',
+        "train.optimizer": "adamw8bit",
         "train.objective": "cispo",
         "train.aggregation": "sequence-mean",
         "train.normalise": "mean",
@@ -203,9 +219,9 @@ def test_every_key_of_the_recipe_changes_an_option_or_is_refused_or_is_done_by_u
         "run.name": "other",
         "checkpoint.keep": "1",
     }
-    given = seed().model_dump(exclude_none=True)
+    given = seed(WITH_LORA).model_dump(exclude_none=True)
     keys = [f"{section}.{key}" for section, table in given.items() if section != "verl" for key in table]
-    before = mapped()
+    before = mapped(WITH_LORA)
     for key in keys:
         if key in by_us:
             continue
@@ -213,9 +229,12 @@ def test_every_key_of_the_recipe_changes_an_option_or_is_refused_or_is_done_by_u
         assert _outcome(f"{key}={value}") != before, key
 
 
+WITH_LORA = "lora.rank=16"
+
+
 def _outcome(override: str) -> Options | None:
     """None where it is refused; an override that is no recipe at all is an error of the test."""
-    recipe = seed(override)
+    recipe = seed(WITH_LORA, override)
     return None if list(unmapped(recipe)) else options(recipe, PLACE)
 
 

@@ -9,10 +9,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from diagnosis_zero import prompts
 from diagnosis_zero.cases.export import verl_row
 from diagnosis_zero.prompts import SHORT
+from diagnosis_zero.records import write_json
 from diagnosis_zero.rewards import build_reward
 from diagnosis_zero.scale import run_folder
 from diagnosis_zero.scale.run_folder import Translation, by_truth, cut_after, saved_step, translate, unmerged
@@ -183,6 +187,27 @@ def test_only_what_verl_finished_is_merged_and_only_once(tmp_path: Path) -> None
     (tmp_path / "checkpoints" / "step-000002").mkdir(parents=True)
     assert saved_step(source) == 4
     assert unmerged(tmp_path, source) == [4]
+
+
+def test_the_adapter_beside_merged_weights_is_put_into_them(tmp_path: Path) -> None:
+    """As verl's merger leaves it: the weights of the beginning, and a folder of peft's. W + alpha / rank B A."""
+    shape = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=20, num_key_value_heads=1, **shape)).save_pretrained(tmp_path)
+    before = AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    name = "model.layers.0.self_attn.q_proj"
+    a, b = torch.randn(3, 8), torch.randn(8, 3)
+    (tmp_path / "lora_adapter").mkdir()
+    config = {"r": 3, "lora_alpha": 6, "target_modules": ["q_proj"], "peft_type": "LORA"}
+    write_json(tmp_path / "lora_adapter" / "adapter_config.json", config)
+    tensors = {f"base_model.model.{name}.lora_A.weight": a, f"base_model.model.{name}.lora_B.weight": b}
+    save_file(tensors, tmp_path / "lora_adapter" / "adapter_model.safetensors")
+
+    run_folder._put_in_adapter(tmp_path)
+    after = AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    expected = {**before, f"{name}.weight": before[f"{name}.weight"] + 2 * b @ a}
+    for key, value in expected.items():
+        torch.testing.assert_close(after[key], value)
+    assert not (tmp_path / "lora_adapter").exists()
 
 
 def test_a_resume_takes_away_later_dumps(tmp_path: Path) -> None:

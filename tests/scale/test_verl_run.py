@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 psutil = pytest.importorskip("psutil")
 pytest.importorskip("verl", reason="needs verl: make test-verl")
@@ -173,13 +174,21 @@ def test_a_reward_that_raises_stops_the_run_and_leaves_no_actor(recipe: Path) ->
     assert all_gone(started)
 
 
-def test_a_signal_stops_the_run_and_says_how_to_go_on(recipe: Path) -> None:
-    process = train(recipe, "--set", "run.name=stopped")
-    wait_for(recipe.parent / "runs" / "stopped" / "verl" / "validation", process)
+def test_a_signal_stops_a_run_with_lora_and_what_it_saved_is_merged(recipe: Path) -> None:
+    run = recipe.parent / "runs" / "stopped"
+    settings = ("run.name=stopped", "lora.rank=4", 'lora.targets=["q_proj", "up_proj"]', "train.lr=1e-2")
+    longer = ("train.steps=100", "checkpoint.every=1", "eval.every=100")
+    process = train(recipe, *(word for text in (*settings, *longer) for word in ("--set", text)))
+    wait_for(run / "verl" / "checkpoints" / "latest_checkpointed_iteration.txt", process)
     started = family(process)
     process.send_signal(signal.SIGTERM)
     assert "go on with --engine verl --resume" in finish(process)
     assert all_gone(started)
+
+    before = AutoModelForCausalLM.from_pretrained(recipe.parent / "model", dtype="bfloat16").state_dict()
+    after = AutoModelForCausalLM.from_pretrained(max((run / "checkpoints").iterdir())).state_dict()
+    changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"q_proj", "up_proj"}
 
 
 @pytest.mark.slow
@@ -219,6 +228,7 @@ def interval(three: list[float]) -> tuple[float, float]:
         ("rollout.prompts=3", "completions of an update do not divide"),
         ("verl.trainer.no_such_key=1", "no_such_key"),
         ("verl.actor_rollout_ref.rollout.name=vllm", "vllm, which is not installed"),
+        ("train.optimizer=adamw8bit", "torchao.optim, which is not installed"),
         ("reward.catalogue=nowhere.sqlite", "nowhere.sqlite"),
         ("prompt.template=diagnosis", "not of the recipe's template"),
         ("train.overlong=mask", "verl cannot do this recipe"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diagnosis_zero.config import Recipe
+from diagnosis_zero.config import Lora, Recipe
 from diagnosis_zero.errors import InputError
 
 Options = dict[str, Any]
@@ -33,6 +33,8 @@ AGGREGATIONS = {
     "dr-grpo": "seq-mean-token-sum-norm",
 }
 LOSS_MODES = {"grpo": "vanilla", "dr-grpo": "vanilla", "dapo": "vanilla", "gspo": "gspo", "cispo": "cispo"}
+OPTIMIZERS = {"adamw": ("torch.optim", "AdamW"), "adamw8bit": ("torchao.optim", "AdamW8bit")}
+"""Module and class. (bitsandbytes has one too, which knows nothing of FSDP2's tensors.)"""
 NO_DUAL_CLIP = 1e10
 """Above every ratio that verl can compute (it bounds their logarithm to 20)."""
 FULL_PRECISION = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
@@ -99,6 +101,8 @@ def unmapped(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if recipe.warmstart is not None:
         mend = "Warm-start with --engine local (train.steps=1), then name its checkpoint as model.id."
         yield "it has a warm start", mend
+    if recipe.lora is not None and not recipe.lora.alpha.is_integer():
+        yield f"lora.alpha = {recipe.lora.alpha} (verl's is a whole number)", "Round it."
     if train.overlong == "mask":
         yield "train.overlong = 'mask'", "Take 'score' or 'penalise'."
     if train.dual_clip is not None and train.objective in ("gspo", "cispo"):
@@ -181,11 +185,24 @@ def _model(recipe: Recipe, place: Place) -> Options:
         f"{MODEL}.trust_remote_code": recipe.model.trust_remote_code,
         f"{MODEL}.enable_gradient_checkpointing": recipe.model.gradient_checkpointing,
     }
+    found |= _lora(recipe.lora)
     if recipe.model.dtype == "float32":
         for part in (ACTOR, "actor_rollout_ref.ref"):
             found[f"+{part}.fsdp_config.mixed_precision"] = FULL_PRECISION
         found[f"{ROLLOUT}.dtype"] = "float32"
     return found
+
+
+def _lora(lora: Lora | None) -> Options:
+    """The rollout is sent the weights with the adapter in them, as the local engine's is."""
+    if lora is None:
+        return {f"{MODEL}.lora_rank": 0}
+    return {
+        f"{MODEL}.lora_rank": lora.rank,
+        f"{MODEL}.lora_alpha": int(lora.alpha),
+        f"{MODEL}.target_modules": lora.targets,
+        f"{MODEL}.lora.merge": True,
+    }
 
 
 def _reward(recipe: Recipe, place: Place) -> Options:
@@ -249,6 +266,9 @@ def _actor(recipe: Recipe) -> Options:
     in_loss = train.kl_coefficient > 0 and train.kl_place == "loss"
     found: Options = {
         f"{ACTOR}.optim.lr": train.lr,
+        f"{ACTOR}.optim.optimizer_impl": OPTIMIZERS[train.optimizer][0],
+        f"{ACTOR}.optim.optimizer": OPTIMIZERS[train.optimizer][1],
+        f"{ACTOR}.fsdp_config.offload_policy": train.offload,
         f"{ACTOR}.optim.lr_warmup_steps": train.warmup + 1 if train.warmup else 0,
         f"{ACTOR}.optim.lr_scheduler_type": "constant",
         f"{ACTOR}.optim.weight_decay": train.weight_decay,

@@ -30,7 +30,7 @@ def check(chosen: Options) -> Any:
     """
     need_verl()
     config = composed(chosen)
-    _need_engine(config)
+    _need_packages(config)
     validate(config)
     divides(config)
     enough_gpus(config.trainer.nnodes, config.trainer.n_gpus_per_node, gpus_of_nodes(config))
@@ -52,7 +52,7 @@ def need_verl() -> None:
         raise InputError(f"verl {found} is installed, and its options may differ", mend="Install verl 0.9: " + INSTALL)
 
 
-def _need_engine(config: Any) -> None:
+def _need_packages(config: Any) -> None:
     rollout, model = config.actor_rollout_ref.rollout, config.actor_rollout_ref.model
     if rollout.name == "vllm" and util.find_spec("vllm") is None:
         mend = "Install vLLM as verl's documentation says, or set verl.actor_rollout_ref.rollout.name."
@@ -62,6 +62,10 @@ def _need_engine(config: Any) -> None:
         key = '"+actor_rollout_ref.model.override_config.attn_implementation"'
         mend = f"Install flash-attn, or put {key} = 'sdpa' and actor_rollout_ref.model.use_remove_padding = false "
         raise InputError(f"verl's model would use {attention}, which is not installed", mend=mend + "into [verl].")
+    optimizer = config.actor_rollout_ref.actor.optim.optimizer_impl
+    if util.find_spec(optimizer.split(".")[0]) is None:
+        mend = f"Run: pip install {optimizer.split('.')[0]} (on every node), or set train.optimizer = 'adamw'."
+        raise InputError(f"verl's optimizer is from {optimizer}, which is not installed", mend=mend)
 
 
 def composed(chosen: Options) -> Any:

@@ -231,9 +231,29 @@ def merge(run: Path, source: Path, step: int) -> Path:
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise InputError(f"verl could not merge the checkpoint of step {step}: {' '.join(last)}", where=shards)
+        _put_in_adapter(aside)
         return checkpoint.save(run, step, lambda place: _move(aside, place), {"engine": "verl"})
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_adapter(folder: Path) -> None:
+    """Of LoRA, verl's merger writes the weights that training began with, and the adapter beside them."""
+    adapter = folder / "lora_adapter"
+    if not adapter.is_dir():
+        return
+    from transformers import AutoModelForCausalLM
+
+    from diagnosis_zero.engine import lora
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True, trust_remote_code=False)
+    lora.restore(model, adapter)
+    lora.merge(model)
+    model.save_pretrained(folder / "merged")
+    for path in (folder / "merged").iterdir():  # not written over: the model may still be mapped from the old files
+        path.replace(folder / path.name)
+    (folder / "merged").rmdir()
+    shutil.rmtree(adapter)
 
 
 def _move(source: Path, place: Path) -> None:
