@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import random
 import resource
@@ -93,7 +94,8 @@ def best_of(repeats: int, run: Callable[[], object]) -> float:
 def in_subprocess(module: str, *arguments: str, limit: float | None = None) -> dict[str, Any]:
     """Run ``python -m MODULE ARGUMENTS``, which prints one line of JSON last; so peak memory is its own.
 
-    What takes more than ``limit`` seconds is ended, and gives ``{"over_seconds": limit}``.
+    What takes more than ``limit`` seconds is ended, and gives ``{"over_seconds": limit}``; what wants more memory than
+    the machine has fails at once instead of swapping.
 
     Raises:
         RuntimeError: it failed; carries the end of what it wrote.
@@ -101,13 +103,20 @@ def in_subprocess(module: str, *arguments: str, limit: float | None = None) -> d
     command = [sys.executable, "-m", module, *arguments]
     root = Path(__file__).parents[1]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, timeout=limit)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=root, timeout=limit, preexec_fn=_within_memory
+        )
     except subprocess.TimeoutExpired:
         return {"over_seconds": limit}
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _within_memory() -> None:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    resource.setrlimit(resource.RLIMIT_DATA, (physical, physical))
 
 
 def each_side(module: str, sides: Iterable[str], model: str, shape: Shape, *more: str) -> dict[str, dict[str, Any]]:

@@ -186,7 +186,7 @@ def compare(
         try:
             theirs = common.in_subprocess(__spec__.name, *arguments, "--side", name, limit=limit)
         except RuntimeError as error:
-            theirs = {"failed": str(error).splitlines()[0]}
+            theirs = {"failed": str(error).splitlines()[-1]}
         if "seconds" in theirs:
             peers[name] = theirs
         else:
