@@ -10,7 +10,10 @@ acts) and one that rewinds (what it ends with). Besides, healthy runs of every o
 
 Thresholds of ``train/guard.py`` are set on the seeds ``SET_ON`` (``--tune``) and shown on ``SHOWN_ON``.
 
-    python -m benchmarks.collapse --json OUT [--work DIR]
+With ``--work`` each run's result is kept, and the same command goes on where it stopped; with ``--minutes`` it stops
+itself (exit status 3) rather than begin another run after so long.
+
+    python -m benchmarks.collapse --json OUT [--work DIR [--minutes N]]
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,8 +49,8 @@ from diagnosis_zero.train.rollout import rollout
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
 
-SET_ON, SHOWN_ON = (0, 1, 2), (10, 11, 12)
-STEPS = 30
+SET_ON, SHOWN_ON = (0, 1, 2), (20, 21, 22)
+STEPS = 60
 """Of a provoked run."""
 HEALTHY_STEPS = 100
 IN_TIME, ENDS_WELL = 0.2, 0.05
@@ -68,8 +73,8 @@ class Trouble:
 
 
 def _for_length(reward: Reward, text: str, case: Case) -> float:
-    """A bonus for thoroughness that nobody bounded."""
-    return reward.score + len(text) / 100
+    """A bonus for thoroughness that nobody bounded: thirty letters more pay as much as the right diagnosis."""
+    return reward.score + len(text) / 30
 
 
 def _for_a_safe_answer(reward: Reward, text: str, case: Case) -> float:
@@ -83,12 +88,13 @@ def _for_foreign_words(reward: Reward, text: str, case: Case) -> float:
 
 
 TROUBLES = {
-    "learning rate too high": Trouble({"lr": 6e-3}),
-    "reward hack by length": Trouble({"lr": 2e-3}, _for_length),
-    "bad reward, KL off": Trouble({"lr": 2e-3}, _for_a_safe_answer),
+    # a warm-up that goes on to twenty times the sound rate
+    "learning rate too high": Trouble({"lr": 1e-2, "warmup": 40}),
+    "reward hack by length": Trouble(pays=_for_length),
+    "bad reward, KL off": Trouble(pays=_for_a_safe_answer),
     "NaN injected": Trouble(nan_in=range(15, 30)),
-    "entropy collapse": Trouble({"lr": 1e-3, "entropy_coefficient": -0.3}),
-    "language drift": Trouble({"lr": 2e-3}, _for_foreign_words),
+    "entropy collapse": Trouble({"entropy_coefficient": -3.0}),
+    "language drift": Trouble(pays=_for_foreign_words),
 }
 
 HEALTHY = (
@@ -108,23 +114,59 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keeps inputs and each run's result: go on where it was broken off")
     parser.add_argument("--tune", action="store_true", help="on the seeds that thresholds are set on")
     parser.add_argument("--trouble", action="append", choices=TROUBLES, help="only this one; may be repeated")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further run after so long")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    until = time.monotonic() + given.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(
-            given.work or Path(folder), SET_ON if given.tune else SHOWN_ON, given.trouble or list(TROUBLES)
-        )
+        shelf = Shelf(given.work or Path(folder), until)
+        try:
+            figures = measure(shelf, SET_ON if given.tune else SHOWN_ON, given.trouble or list(TROUBLES))
+        except OutOfTimeError:
+            print("not finished: the same command goes on")
+            sys.exit(3)
     common.show("Provoked collapses", [_row(one) for one in figures["provoked"]])
     print({key: value for key, value in figures.items() if not isinstance(value, list)})
     common.report(given.json, figures)
 
 
-def measure(work: Path, seeds: Sequence[int], troubles: Sequence[str]) -> dict[str, Any]:
+class OutOfTimeError(Exception):
+    """Another run would begin too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The folder that keeps inputs, runs and results; and the moment after which no run begins."""
+
+    folder: Path
+    until: float = math.inf
+
+    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of a run, from the folder where it stands there."""
+        path = self.folder / "results" / f"{name}.json"
+        if not path.is_file():
+            if time.monotonic() > self.until:
+                raise OutOfTimeError
+            records.write_json(path, make())
+        found: dict[str, Any] = records.read_json(path)
+        print({key: value for key, value in found.items() if key != "looks"}, flush=True)
+        return found
+
+
+def measure(
+    shelf: Shelf,
+    seeds: Sequence[int],
+    troubles: Sequence[str],
+    *,
+    steps: int = STEPS,
+    healthy_steps: int = HEALTHY_STEPS,
+) -> dict[str, Any]:
     """Every trouble on every seed, told and then rewound; and the healthy runs."""
     pairs = [(name, seed) for seed in seeds for name in troubles]
-    told = [tell(work, name, seed) for name, seed in pairs]
-    rewound = [rewind(work, name, seed) for name, seed in pairs]
-    healthy = [watch_healthy(work, number, seed) for seed in seeds[:2] for number in range(len(HEALTHY))]
+    told = [tell(shelf, name, seed, steps) for name, seed in pairs]
+    rewound = [rewind(shelf, name, seed, steps) for name, seed in pairs]
+    sound = [(number, seed) for seed in seeds[:2] for number in range(len(HEALTHY))]
+    healthy = [watch_healthy(shelf, number, seed, healthy_steps) for number, seed in sound]
     return {
         "runs": len(pairs),
         "collapsed_unguarded": sum(one["lost_unguarded"] > IN_TIME for one in told),
@@ -144,24 +186,28 @@ def measure(work: Path, seeds: Sequence[int], troubles: Sequence[str]) -> dict[s
 # --- provoked runs
 
 
-def tell(work: Path, name: str, seed: int) -> dict[str, Any]:
+def tell(shelf: Shelf, name: str, seed: int, steps: int) -> dict[str, Any]:
     """When the guard speaks of a trouble, and what the run loses if nobody acts."""
+    label = f"told-{_file_name(name)}-{seed}"
 
     def make() -> dict[str, Any]:
-        sets = ("guard.on_collapse=warn", "checkpoint.every=1", f"train.steps={STEPS}")
-        return {"trouble": name, "seed": seed, **_told(_run(work, seed, TROUBLES[name], *sets))}
+        sets = ("guard.on_collapse=warn", "checkpoint.every=1", f"train.steps={steps}")
+        run = _run(shelf.folder, label, seed, TROUBLES[name], *sets)
+        return {"trouble": name, "seed": seed, **_told(run)}
 
-    return _once(work, f"told-{_file_name(name)}-{seed}", make)
+    return shelf.once(label, make)
 
 
-def rewind(work: Path, name: str, seed: int) -> dict[str, Any]:
+def rewind(shelf: Shelf, name: str, seed: int, steps: int) -> dict[str, Any]:
     """What the run ends with if it rewinds."""
+    label = f"rewound-{_file_name(name)}-{seed}"
 
     def make() -> dict[str, Any]:
-        sets = ("guard.on_collapse=rewind", "checkpoint.every=2", f"train.steps={STEPS}")
-        return {"trouble": name, "seed": seed, **_rewound(_run(work, seed, TROUBLES[name], *sets))}
+        sets = ("guard.on_collapse=rewind", "checkpoint.every=2", f"train.steps={steps}")
+        run = _run(shelf.folder, label, seed, TROUBLES[name], *sets)
+        return {"trouble": name, "seed": seed, **_rewound(run)}
 
-    return _once(work, f"rewound-{_file_name(name)}-{seed}", make)
+    return shelf.once(label, make)
 
 
 def _file_name(name: str) -> str:
@@ -194,7 +240,7 @@ def _rewound(run: Recipe) -> dict[str, Any]:
     rows = metrics.read(folder / metrics.FILE)
     taken_back = [metrics.read(path) for path in sorted((folder / REWINDS).glob(f"*/{metrics.FILE}"))]
     best = max(score for history in (rows, *taken_back) for _, score in metrics.series(history, "val/accuracy"))
-    finished = rows[-1]["kind"] == "val" and rows[-1]["step"] == STEPS
+    finished = rows[-1]["kind"] == "val" and rows[-1]["step"] == run.train.steps
     among = checkpoint.steps(folder)
     best_kept = metrics.best_step(rows, among=among)
     handed_over = among[-1] if finished or best_kept is None else best_kept
@@ -220,19 +266,20 @@ def _score(run: Recipe, step: int) -> float:
 # --- healthy runs
 
 
-def watch_healthy(work: Path, number: int, seed: int) -> dict[str, Any]:
+def watch_healthy(shelf: Shelf, number: int, seed: int, steps: int) -> dict[str, Any]:
     """What the guard says of a sound run."""
-    return _once(work, f"healthy-{number}-{seed}", partial(_watch_healthy, work, number, seed))
+    label = f"healthy-{number}-{seed}"
+    return shelf.once(label, partial(_watch_healthy, shelf.folder, label, number, seed, steps))
 
 
-def _watch_healthy(work: Path, number: int, seed: int) -> dict[str, Any]:
-    run = _run(work, seed, Trouble(), f"train.steps={HEALTHY_STEPS}", *HEALTHY[number])
+def _watch_healthy(work: Path, label: str, number: int, seed: int, steps: int) -> dict[str, Any]:
+    run = _run(work, label, seed, Trouble(), f"train.steps={steps}", "eval.every=5", *HEALTHY[number])
     rows = metrics.read(run.run.folder / metrics.FILE)
     events = [f"{row['step']}: {row['event']}: {row['message']}" for row in rows if row["kind"] == "event"]
     return {
         "recipe": " ".join(HEALTHY[number]),
         "seed": seed,
-        "steps": HEALTHY_STEPS,
+        "steps": steps,
         "collapses": [event for event in events if event.split(": ")[1] in _COLLAPSES],
         "warnings": [event for event in events if event.split(": ")[1] not in _COLLAPSES],
         "looks": metrics.series(rows, "val/accuracy"),
@@ -242,10 +289,10 @@ def _watch_healthy(work: Path, number: int, seed: int) -> dict[str, Any]:
 # --- one run
 
 
-def _run(work: Path, seed: int, trouble: Trouble, *overrides: str) -> Recipe:
+def _run(work: Path, label: str, seed: int, trouble: Trouble, *overrides: str) -> Recipe:
     """Train under a trouble; the run's recipe, whose folder is read next."""
     inputs = make_inputs(work, seed)
-    sound = recipe(inputs, work / "runs", seed, *overrides)
+    sound = recipe(inputs, work / "runs" / label, seed, *overrides)
     run = sound.model_copy(update={"train": sound.train.model_copy(update=dict(trouble.train))})
     shutil.rmtree(run.run.folder, ignore_errors=True)
     clock = _Clock(console=Console(quiet=True))
@@ -284,16 +331,6 @@ def _injector(clock: _Clock, nan_in: range) -> Callable[[Policy, int, list[Case]
             next(policy.model.parameters()).register_hook(spoil)
 
     return prepare
-
-
-def _once(work: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result of a run, from ``work`` where it stands there."""
-    path = work / "results" / f"{name}.json"
-    if not path.is_file():
-        records.write_json(path, make())
-    found: dict[str, Any] = records.read_json(path)
-    print({key: value for key, value in found.items() if key != "looks"}, flush=True)
-    return found
 
 
 def _row(found: Mapping[str, Any]) -> dict[str, Any]:

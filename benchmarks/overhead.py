@@ -1,9 +1,10 @@
 """What guard, metrics and the saving of rollouts cost: their share of a training step, in processor time.
 
 A real run, with stopwatches around what is not rollout or update: the metrics of the rollout, the Parquet file of its
-completions, the lines of ``metrics.jsonl`` (with the TensorBoard sink), and the guard. The share is largest where steps
-are shortest, on the tiny model; ``--model smollm2`` gives it for a model of ordinary speed. The guard's cost grows with
-the history that it reads, so it is timed on a history of 2,000 steps besides.
+completions, the lines of ``metrics.jsonl`` (with the TensorBoard sink), the guard, and the forward pass of one group
+that ``policy/step_kl`` takes. The share of the first four is largest where steps are shortest, on the tiny model;
+``--model smollm2`` gives it for a model of ordinary speed. The guard reads a history, so it is timed on one of 2,000
+steps besides.
 
     python -m benchmarks.overhead [--model smollm2] --json OUT
 """
@@ -27,7 +28,7 @@ from rich.console import Console
 from benchmarks import common, small_clinic
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import reward_of
-from diagnosis_zero.train import guard, loop, metrics, observe
+from diagnosis_zero.train import guard, loop, metrics, observe, step
 from diagnosis_zero.train.view import View
 
 STEPS = {"tiny": 21, "smollm2": 3}
@@ -58,6 +59,7 @@ def measure(folder: Path, model: str) -> dict[str, Any]:
         patch.object(observe, "rollout_metrics", watch.around("metrics", observe.rollout_metrics)),
         patch.object(observe, "write_rollouts", watch.around("rollouts", observe.write_rollouts)),
         patch.object(metrics.MetricsLog, "write", watch.around("log", metrics.MetricsLog.write)),
+        patch.object(step, "_step_kl", watch.around("step_kl", step._step_kl)),
         patch.object(guard, "check", watch.around("guard", guard.check)),
     )
     for one in timed:
@@ -69,16 +71,16 @@ def measure(folder: Path, model: str) -> dict[str, Any]:
             one.stop()
     # the first step is left out: it loads and warms up what later steps only use
     seconds = {name: fmean(found[1:]) for name, found in watch.seconds.items()}
-    step = seconds.pop("step") + seconds["guard"]
+    whole = seconds.pop("step") + seconds["guard"]
     rows = metrics.read(run.run.folder / metrics.FILE)
     long = _guard_after(rows, LONG)
     own = sum(seconds.values())
     return {
         "model": model,
         "steps": len(watch.seconds["step"]) - 1,
-        "seconds": {"step": step, **seconds, f"guard after {LONG} steps": long},
-        "overhead": own / step,
-        "overhead_long": (own - seconds["guard"] + long) / (step - seconds["guard"] + long),
+        "seconds": {"step": whole, **seconds, f"guard after {LONG} steps": long},
+        "overhead": own / whole,
+        "overhead_long": (own - seconds["guard"] + long) / (whole - seconds["guard"] + long),
     }
 
 

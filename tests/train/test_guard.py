@@ -41,6 +41,8 @@ def healthy(
                 "length/truncated": float(np.clip(0.03 + rng.normal(0, 0.02), 0, 1)),
                 "text/repetition": 0.04 + abs(rng.normal(0, 0.02)),
                 "groups/zero_variance": float(np.clip(0.3 + rng.normal(0, 0.15), 0, 1)),
+                "groups/paid_for_accuracy": float(np.clip(0.95 + rng.normal(0, 0.05), -1, 1)),
+                "policy/step_kl": 3e-4 * math.exp(rng.normal(0, 1.5)),
                 "policy/entropy": (1.15 - 0.4 * gain) * math.exp(rng.normal(0, 0.06)),
                 "policy/grad_norm": 0.6 * math.exp(rng.normal(0, 0.25)),
                 "policy/kl": 0.1 * gain * math.exp(rng.normal(0, 0.5)),
@@ -110,8 +112,10 @@ def test_two_thousand_healthy_steps_of_several_kinds_give_at_most_one_collapse()
         ("reward-fell", lambda row, n: {"reward/mean": 0.05, "reward/accuracy": 0.0}, 4),
         ("reward-without-truth", lambda row, n: {"reward/mean": 0.7, "reward/accuracy": 0.0}, 4),
         ("reward-drifts", lambda row, n: {"reward/mean": 0.55 + 0.1 * n, "reward/accuracy": 0.5 - 0.1 * n}, 4),
+        ("truth-unpaid", lambda row, n: {"groups/paid_for_accuracy": 0.9 - 0.1 * n}, 6),
+        ("step-too-large", lambda row, n: {"policy/step_kl": 0.02 if n % 3 else 1e-4}, 7),
         ("entropy-exploded", lambda row, n: {"policy/entropy": 1.0 + 0.2 * n}, 6),
-        ("entropy-collapsed", lambda row, n: {"policy/entropy": 0.9 * 0.85**n, "reward/mean": 0.4}, 10),
+        ("entropy-collapsed", lambda row, n: {"policy/entropy": 0.9 * 0.85**n, "groups/zero_variance": 0.9}, 10),
         ("kl-ran-away", lambda row, n: {"policy/kl": 0.05 * 2**n}, 6),
         ("gradient-blew-up", lambda row, n: {"policy/grad_norm": 12.0}, 2),
         ("not-finite", lambda row, n: {"policy/skipped": 1.0, "policy/loss": math.nan}, 2),
@@ -136,10 +140,15 @@ def test_length_that_pays_is_not_told_and_length_that_does_not_is() -> None:
     assert "length-without-accuracy" in names(watched(changed(healthy(21, accuracy=(0.5, 0.3)), 1, longer)))
 
 
-def test_entropy_that_falls_while_the_reward_rises_is_learning() -> None:
-    def change(row: Row, n: int) -> dict[str, float]:
-        return {"policy/entropy": 0.9 * 0.85**n, "reward/mean": 0.6 + 0.03 * n}
-
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row, n: {"policy/entropy": 0.9 * 0.85**n},  # the groups still differ
+        lambda row, n: {"groups/zero_variance": 0.85},  # the entropy stands
+        lambda row, n: {"policy/entropy": 0.9 * 0.95**n, "groups/zero_variance": 0.85, "reward/accuracy": 0.95},
+    ],
+)
+def test_entropy_that_falls_alone_or_with_success_is_learning(change: Callable[[Row, int], dict[str, float]]) -> None:
     assert "entropy-collapsed" not in names(watched(changed(healthy(20), 40, change)))
 
 

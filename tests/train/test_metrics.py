@@ -205,7 +205,15 @@ def written_metrics() -> set[str]:
         *rollout_metrics(groups, False),
         *validation_metrics(groups, groups, False),
         *mean_metrics([policy_loss(inputs, LossSettings()).sums]),
-        *("policy/grad_norm", "policy/skipped", "policy/lr", "time/rollout", "time/update", "time/step"),
+        *(
+            "policy/grad_norm",
+            "policy/skipped",
+            "policy/step_kl",
+            "policy/lr",
+            "time/rollout",
+            "time/update",
+            "time/step",
+        ),
     }
 
 

@@ -45,6 +45,7 @@ def test_rollout_metrics_by_hand() -> None:
             "format/truncated": 0.25,
             "format/text_before": METRIC_TEXT_BEFORE,
             "groups/zero_variance": 0.5,
+            "groups/paid_for_accuracy": 1.0,  # the one group in which both vary: the right answer has the higher score
             "tokens/generated": 32,
             "text/repetition": 0.0,  # token ids that never come twice
         }
@@ -55,6 +56,27 @@ def test_repetition_is_the_share_of_token_fours_that_stood_there_before() -> Non
     looping = Completion("a b a b a b", "stop", (1, 2, 1, 2, 1, 2), (0.0,) * 6)  # 1212 2121 1212: one of three again
     once = Group(GROUPS[0].case, (1,), (looping,), (GROUPS[0].rewards[0],))
     assert rollout_metrics([once], think_opened=False)["text/repetition"] == pytest.approx(1 / 3)
+
+
+def paid(*pairs: tuple[float, float]) -> Group:
+    """A group of (score, accuracy)."""
+    return group("a", *((BARE, "stop", 1, score, accuracy) for score, accuracy in pairs))
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([paid((1.1, 1), (0.1, 0), (1.1, 1))], 1.0),
+        ([paid((0.1, 1), (1.1, 0))], -1.0),  # it is the wrong answer that is paid
+        ([paid((0, 0), (1, 1), (1, 0), (0, 1))], 0.0),
+        ([paid((2, 1), (1, 1), (0, 0))], 0.8660254),  # 3 / sqrt(2 * 6): deviations 1 0 -1 and 1/3 1/3 -2/3
+        ([paid((1.1, 1), (0.1, 0)), paid((0.1, 1), (1.1, 0)), paid((1, 1), (1, 1)), paid((0, 0), (1, 0))], 0.0),
+        ([paid((0, 0), (1, 0))], None),  # nobody was right: nothing to be said
+    ],
+)
+def test_what_is_paid_for_accuracy_by_hand(groups: list[Group], expected: float | None) -> None:
+    metrics = rollout_metrics(groups, think_opened=False)
+    assert metrics.get("groups/paid_for_accuracy") == (expected if expected is None else pytest.approx(expected))
 
 
 METRIC_TEXT_BEFORE = 0.5

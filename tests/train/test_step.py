@@ -166,6 +166,28 @@ def test_kl_is_measured_from_the_reference() -> None:
     assert done.metrics["policy/kl"] == pytest.approx(sum(expected) / 7, rel=1e-4)
 
 
+def test_step_kl_is_from_the_policy_that_wrote_to_the_one_after_the_update() -> None:
+    """By hand: k3 over the tokens of the third group, the shortest that teaches, under the full softmax."""
+    plain = plain_model()
+    groups = written_by(plain, RAGGED, 0.7)
+    settings = replace(UNCLIPPED, temperature=0.7)
+    updated = shared(plain)
+    done = update(updated, optimizer_of(updated), groups, 1e-2, settings)
+    textbook_step(plain, groups, 1e-2, settings, None)
+    before, after = (
+        [x for c in group.completions for x in c.logprobs] for group in (groups[2], written_by(plain, groups, 0.7)[2])
+    )
+    expected = [math.exp(a - b) - 1 - (a - b) for a, b in zip(after, before, strict=True)]
+    assert done.metrics["policy/step_kl"] == pytest.approx(sum(expected) / 2, rel=0.05)
+    assert done.metrics["policy/step_kl"] > 1e-4
+
+
+def test_step_kl_of_an_update_that_moves_nothing_is_zero() -> None:
+    plain = plain_model()
+    silent = [replace(g, rewards=(g.rewards[0],) * len(g.rewards)) for g in written_by(plain, RAGGED)]
+    assert run_step(shared(plain), silent, UNCLIPPED).metrics["policy/step_kl"] == pytest.approx(0, abs=1e-9)
+
+
 # --- however it is cut
 
 

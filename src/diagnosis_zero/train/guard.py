@@ -105,6 +105,28 @@ def stays_above(key: str, *, bound: float, steps: int = 10) -> Detector:
     return detect
 
 
+def typically_above(key: str, *, bound: float, steps: int) -> Detector:
+    """The median of the last steps is above the bound."""
+
+    def detect(history: History) -> str | None:
+        values = history(key)[-steps:]
+        usual = float(np.median(values)) if len(values) == steps else 0.0
+        return f"{key} is {usual:.3g} (median of {steps} steps), above {bound:g}" if usual > bound else None
+
+    return detect
+
+
+def on_average_below(key: str, *, bound: float, steps: int) -> Detector:
+    """The mean of the last steps is below the bound."""
+
+    def detect(history: History) -> str | None:
+        values = history(key)[-steps:]
+        mean = float(values.mean()) if len(values) == steps else bound
+        return f"{key} is {mean:.3g} (mean of {steps} steps), below {bound:g}" if mean < bound else None
+
+    return detect
+
+
 def jumps(key: str, *, times: float, least: float) -> Detector:
     """The median of the last 3 steps is so many times the median of the 30 before: for metrics with heavy tails."""
 
@@ -186,18 +208,18 @@ def reward_drifts_from_truth(history: History) -> str | None:
 
 
 def entropy_collapsed(history: History) -> str | None:
-    """Entropy fell to an eighth, or by two fifths within ten steps, and the reward gained nothing by it. A fall that
-    pays is what learning looks like."""
-    entropy, reward = history("policy/entropy"), history("reward/mean")
-    if len(entropy) < 18 or len(reward) < 18:
+    """Entropy fell to half of where it began and most groups are without variance, while there is still something to
+    learn: the policy writes one answer to a prompt, right or wrong, and has nothing left to compare. (Where nearly all
+    answers are right, the same two signs are success.)"""
+    entropy, silent = history("policy/entropy"), history("groups/zero_variance")[-10:]
+    accuracy = history("reward/accuracy")[-10:]
+    if len(entropy) < 15 or len(silent) < 10 or len(accuracy) < 10:
         return None
-    start, before, now = entropy[:5].mean(), entropy[-15:-10].mean(), entropy[-3:].mean()
-    sudden = now < 0.6 * before and reward[-5:].mean() <= reward[-15:-5].mean()
-    deep = now < start / 8 and reward[-10:].mean() <= reward[:10].mean()
-    if not (sudden or deep):
+    start, now = entropy[:5].mean(), entropy[-5:].mean()
+    if now > start / 2 or silent.mean() < 0.6 or accuracy.mean() > 0.9:
         return None
-    past = f"was {before:.3g} ten steps ago and {start:.3g} at first"
-    return f"policy/entropy is {now:.3g}, {past}, and the reward gained nothing"
+    share = f"{silent.mean():.0%} of the groups are without variance"
+    return f"policy/entropy went from {start:.3g} to {now:.3g}, {share}, and reward/accuracy is {accuracy.mean():.3g}"
 
 
 def length_without_accuracy(history: History) -> str | None:
@@ -217,6 +239,8 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
     "reward-fell": ("collapse", falls("reward/mean", share=0.3, least=0.05, scales=SLOW)),
     "reward-without-truth": ("collapse", reward_without_truth),
     "reward-drifts": ("collapse", reward_drifts_from_truth),
+    "truth-unpaid": ("collapse", on_average_below("groups/paid_for_accuracy", bound=0.8, steps=5)),
+    "step-too-large": ("collapse", typically_above("policy/step_kl", bound=0.01, steps=7)),
     "format-lost": ("collapse", falls("format/well_formed", share=0.2, least=0.15)),
     "script-mixed": ("collapse", falls("reward/language", share=0.1, least=0.1)),
     "truncated": ("collapse", rises("length/truncated", share=0.0, least=0.25)),

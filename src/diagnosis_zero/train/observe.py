@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import correlation, fmean, pstdev
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +27,18 @@ def rollout_metrics(groups: Sequence[Group], think_opened: bool) -> dict[str, fl
         **{f"reward/{name}": fmean(r.parts[name] for r in rewards) for name in rewards[0].parts},
         **_form(groups, think_opened),
         "groups/zero_variance": zero_variance_share(groups),
+        **_paid_for_accuracy(groups),
     }
+
+
+def _paid_for_accuracy(groups: Sequence[Group]) -> dict[str, float]:
+    """Mean correlation of score and accuracy over the groups in which both vary; nothing where there is none."""
+    found = []
+    for group in groups:
+        scores, accuracy = ([r.score for r in group.rewards], [r.parts["accuracy"] for r in group.rewards])
+        if len(set(scores)) > 1 and len(set(accuracy)) > 1:
+            found.append(correlation(scores, accuracy))
+    return {"groups/paid_for_accuracy": fmean(found)} if found else {}
 
 
 def resampling_metrics(groups: Sequence[Group], unused: Sequence[Group]) -> dict[str, float]:
