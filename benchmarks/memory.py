@@ -41,7 +41,7 @@ def computed_rows() -> list[dict[str, Any]]:
     """The Qwen2.5 models with all weights trained (bf16, float32 masters, KL) and with LoRA of rank 32."""
     settings: dict[str, dict[str, Any]] = {
         "full, fp32 moments": {},
-        "full, 8-bit moments": {"optimizer": "adamw-8bit"},
+        "full, 8-bit moments": {"optimizer": "adamw8bit"},
         "LoRA 32": {"lora_rank": 32, "token_budget": 4096},
     }
     return [

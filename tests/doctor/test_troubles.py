@@ -227,8 +227,10 @@ def test_09_a_recipe_that_does_not_fit_this_machine_is_told(ward: Ward) -> None:
 
 
 def test_09_checkpoints_that_do_not_fit_the_disk_are_told() -> None:
-    """100 parameters in bf16: five checkpoints, all with weights (200 bytes), three of them whole (1,200 more)."""
-    assert disk_bytes(100, 2, steps=40, every=10, keep=1) == 5 * 200 + 3 * 1200
+    """100 parameters in bf16: five checkpoints, all with weights (200 bytes), three of them whole (1,200 more). With an
+    adapter of 10: one of 200 bytes and four of 20."""
+    assert disk_bytes(200, 200, 1200, steps=40, every=10, keep=1) == 5 * 200 + 3 * 1200
+    assert disk_bytes(200, 20, 120, steps=40, every=10, keep=1) == 200 + 4 * 20 + 3 * 120
     assert [note.level for free in (4599, 4600) for note in judge_disk(4600, free)] == ["error", "ok"]
 
 

@@ -17,7 +17,17 @@ from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.model import Opened
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.engine.model import resolve_dtype
-from diagnosis_zero.train.forecast import FP32, Forecast, ModelSize, Rates, Workload, forecast
+from diagnosis_zero.train.forecast import (
+    FP32,
+    MOMENT_BYTES,
+    PROJECTIONS,
+    Forecast,
+    ModelSize,
+    Rates,
+    Workload,
+    forecast,
+    trained_parameters,
+)
 
 TIGHT = 0.85
 """Share of the free memory above which a forecast, which has errors, is no promise any more."""
@@ -47,8 +57,7 @@ def examine_resources(recipe: Recipe, opened: Opened, prompt_tokens: int, traini
     half = replace(longest, prompt_tokens=prompt_tokens, response_tokens=longest.response_tokens // 2 + 1)
     yield from judge_time(forecast(size, half, speed).step_seconds, steps, longest.device)
     home = next(place for place in (recipe.run.folder, *recipe.run.folder.absolute().parents) if place.exists())
-    kept = disk_bytes(opened.parameters, dtype.itemsize, steps, recipe.checkpoint.every, recipe.checkpoint.keep)
-    yield from judge_disk(kept, shutil.disk_usage(home).free)
+    yield from judge_disk(checkpoint_bytes(recipe, size, longest, steps), shutil.disk_usage(home).free)
 
 
 def workload(recipe: Recipe, dtype: torch.dtype) -> Workload:
@@ -62,6 +71,10 @@ def workload(recipe: Recipe, dtype: torch.dtype) -> Workload:
         weight_bytes=dtype.itemsize,
         checkpointing=recipe.model.gradient_checkpointing,
         kl=recipe.train.kl_coefficient > 0,
+        optimizer=recipe.train.optimizer,
+        offload=recipe.train.offload,
+        lora_rank=recipe.lora.rank if recipe.lora else 0,
+        lora_targets=recipe.lora.targets if recipe.lora else PROJECTIONS,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
 
@@ -73,7 +86,10 @@ def judge_memory(expected: Forecast, free: int, device: str) -> Iterator[Note]:
     largest = sorted(parts.items(), key=lambda part: -part[1])[:4]
     shown = ", ".join(f"{name} {_size(part)}" for name, part in largest)
     what = f"about {_size(expected.peak_bytes)} of {_size(free)} free ({device}): {shown}"
-    smaller = "Take a smaller model or a larger device; without train.kl_coefficient no reference is held."
+    smaller = (
+        'Set train.optimizer = "adamw8bit", train with LoRA ([lora]), or take a smaller model or a larger device; '
+        "without train.kl_coefficient no reference is held."
+    )
     mend = MEMORY_MENDS.get(largest[0][0], smaller)
     if expected.peak_bytes > free:
         yield error("memory", what, mend)
@@ -97,11 +113,21 @@ def judge_time(step: float, steps: int, device: str) -> Iterator[Note]:
         yield warning("time", what, f"{mend}, or take a GPU: none is seen here.")
 
 
-def disk_bytes(parameters: int, width: int, steps: int, every: int, keep: int) -> int:
-    """Bytes of the checkpoints when the run ends, ``width`` a weight: the newest ``keep`` and the best are whole
-    (weights, masters, moments), so is one being written; of all others the weights stay."""
+def checkpoint_bytes(recipe: Recipe, model: ModelSize, work: Workload, steps: int) -> int:
+    """What the run's checkpoints will take on the disk: step 0 has the model's weights, with LoRA the others the
+    adapter's alone."""
+    trained = trained_parameters(model, work)
+    state = round(trained * (FP32 + MOMENT_BYTES[work.optimizer]))
+    first, later = (parameters * work.weight_bytes for parameters in (model.parameters, trained))
+    return disk_bytes(first, later, state, steps=steps, every=recipe.checkpoint.every, keep=recipe.checkpoint.keep)
+
+
+def disk_bytes(first: int, later: int, state: int, *, steps: int, every: int, keep: int) -> int:
+    """Bytes of the checkpoints when the run ends, the weights of the ``first`` and of those ``later``: the newest
+    ``keep`` and the best are whole (with masters and moments, the ``state``), so is one being written; of all others
+    the weights stay."""
     written = 1 + math.ceil(steps / every)
-    return parameters * (written * width + min(written, keep + 2) * 3 * FP32)
+    return first + (written - 1) * later + min(written, keep + 2) * state
 
 
 def judge_disk(needed: int, free: int) -> Iterator[Note]:

@@ -12,15 +12,21 @@ from typing import Any, Literal
 
 from diagnosis_zero.errors import InputError
 
-Optimizer = Literal["adamw", "adamw-8bit"]
+Optimizer = Literal["adamw", "adamw8bit"]
 
 FP32 = 4
 BASE_BYTES = 550_000_000
 """The interpreter with torch, transformers and their threads."""
 HEAD_CHUNK = {"cpu": 128, "cuda": 2048}
 """Tokens whose distribution over the vocabulary is held at once (``engine.logprobs.CHUNK_TOKENS``)."""
-OPTIMIZER_BYTES = 7 * FP32
-"""AdamW reads a weight, its gradient and its moments, and writes all but the gradient."""
+OPTIMIZER_BYTES: dict[Optimizer, int] = {"adamw": 7 * FP32, "adamw8bit": 300}
+"""Of memory moved for each weight. AdamW reads a weight, its gradient and its moments, and writes all but the gradient;
+with 8 bits the codes are computed in many passes: measured on the CPU, as bytes."""
+MOMENT_BYTES: dict[Optimizer, float] = {"adamw": 2 * FP32, "adamw8bit": 2 * (1 + FP32 / 256)}
+"""Held for each weight: two numbers, or two codes and their blocks' scales (``train.lowbit``)."""
+PIECE_BYTES = {"cpu": 12 * FP32 << 18, "cuda": 12 * FP32 << 24}
+"""What a step with 8 bits computes with at once: about a dozen copies of a piece (``train.lowbit.PIECE``)."""
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 HEAD_COPIES = 3
 """Logits, logprobs and a working copy of one chunk."""
 
@@ -113,9 +119,11 @@ class Workload:
     """A reference model is held and passed over (with LoRA it is the policy without its adapter)."""
     optimizer: Optimizer = "adamw"
     offload: bool = False
-    """Moments in host memory."""
+    """Masters, their gradients and the moments in host memory; on the CPU all is there already."""
     lora_rank: int = 0
     """0: every weight is trained."""
+    lora_targets: tuple[str, ...] = PROJECTIONS
+    """The projections that have an adapter."""
     device: Literal["cpu", "cuda"] = "cuda"
 
 
@@ -154,32 +162,51 @@ class Forecast:
 def forecast(model: ModelSize, work: Workload, rates: Rates) -> Forecast:
     """Memory and time of one step, optimizer included."""
     trained = trained_parameters(model, work)
-    moments = round(trained * {"adamw": 2 * FP32, "adamw-8bit": 2 * (1 + FP32 / 256)}[work.optimizer])
-    separate_masters = work.weight_bytes != FP32 and not work.lora_rank
+    adapter = trained if work.lora_rank else 0
+    offload = work.offload and work.device == "cuda"
+    stepped = {  # lies where the optimizer computes
+        "master weights": trained * FP32 if work.weight_bytes != FP32 or offload else 0,
+        "moments": round(trained * MOMENT_BYTES[work.optimizer]),
+    }
     held = {
-        "weights": model.parameters * work.weight_bytes + (trained * FP32 if work.lora_rank else 0),
-        "master weights": trained * FP32 if separate_masters else 0,
-        "moments": 0 if work.offload else moments,
+        "weights": (model.parameters + adapter) * work.weight_bytes,
+        **({} if offload else stepped),
         "reference": model.parameters * work.weight_bytes if work.kl and not work.lora_rank else 0,
         "base": BASE_BYTES,
     }
     gradients = trained * FP32
-    head = _head_bytes(model, work)
+    on_device = 0 if offload else gradients
+    scratch = PIECE_BYTES[work.device] if work.optimizer == "adamw8bit" else 0
     passing = {
         "rollout": _rollout_bytes(model, work),
-        "update": gradients + head + _activation_bytes(model, work),
-        "optimizer step": gradients + model.embedding_weights * FP32,
+        "update": on_device + _head_bytes(model, work) + _activation_bytes(model, work),
+        "optimizer step": on_device + (0 if offload else scratch) + largest_trained(model, work) * FP32,
     }
-    return Forecast(held, passing, {"moments": moments} if work.offload else {}, _seconds(model, work, rates))
+    host = {**stepped, "gradients": gradients} if offload else {}
+    return Forecast(held, passing, host, _seconds(model, work, rates))
 
 
 def trained_parameters(model: ModelSize, work: Workload) -> int:
-    """Weights that the optimizer steps: all, or the two thin matrices of LoRA beside each of a layer's seven."""
+    """Weights that the optimizer steps: all, or the two thin matrices of LoRA beside each of a layer's targets."""
     if not work.lora_rank:
         return model.parameters
+    sides = _projection_sides(model)
+    return model.layers * work.lora_rank * sum(sum(sides[target]) for target in work.lora_targets)
+
+
+def largest_trained(model: ModelSize, work: Workload) -> int:
+    """Numbers of the largest tensor that is stepped."""
+    if not work.lora_rank:
+        return model.embedding_weights
+    return work.lora_rank * max(max(side) for side in _projection_sides(model).values())
+
+
+def _projection_sides(model: ModelSize) -> dict[str, tuple[int, int]]:
+    """What each of a layer's matrices takes and gives."""
     q, kv = model.heads * model.head_width, model.kv_heads * model.head_width
-    sides = 2 * (model.hidden + q) + 2 * (model.hidden + kv) + 3 * (model.hidden + model.intermediate)
-    return model.layers * work.lora_rank * sides
+    hidden, inner = model.hidden, model.intermediate
+    sides = [(hidden, q), (hidden, kv), (hidden, kv), (q, hidden), (hidden, inner), (hidden, inner), (inner, hidden)]
+    return dict(zip(PROJECTIONS, sides, strict=True))
 
 
 def row_tokens(work: Workload) -> int:
@@ -192,19 +219,25 @@ def _activation_bytes(model: ModelSize, work: Workload) -> int:
     """What the backward pass keeps of every token: all layers, or (checkpointing) their inputs and one layer whole."""
     kept = model.hidden * work.weight_bytes * model.layers if work.checkpointing else 0
     layers = 1 if work.checkpointing else model.layers
-    return row_tokens(work) * (kept + layers * _layer_activation(model, work.weight_bytes))
+    return row_tokens(work) * (kept + layers * _layer_activation(model, work))
 
 
-def _layer_activation(model: ModelSize, width: int) -> int:
+def _layer_activation(model: ModelSize, work: Workload) -> int:
     """Bytes kept of one token in one layer: in and out of both norms; queries, keys, values and what attention gives,
-    twice (as it leaves the kernel and as the projection reads it); gate and up (``engine.lean``)."""
+    twice (as it leaves the kernel and as the projection reads it); gate and up (``engine.lean``). An adapter at the
+    MLP's way out keeps what is between too, and every adapter its few numbers."""
     q, kv = model.heads * model.head_width, model.kv_heads * model.head_width
-    return width * (4 * model.hidden + 3 * q + 2 * kv + 2 * model.intermediate)
+    inner = 4 if work.lora_rank and "down_proj" in work.lora_targets else 2
+    thin = work.lora_rank * len(work.lora_targets)
+    return work.weight_bytes * (4 * model.hidden + 3 * q + 2 * kv + inner * model.intermediate + thin)
 
 
 def _head_bytes(model: ModelSize, work: Workload) -> int:
+    """A chunk's distributions; the gradient of the head, in float32 and as it waits in the weights' own type."""
     chunk = HEAD_CHUNK[work.device] * model.vocabulary * FP32 * HEAD_COPIES
-    return chunk + (0 if work.lora_rank else model.embedding_weights * FP32)
+    if work.lora_rank:
+        return chunk
+    return chunk + model.embedding_weights * (FP32 if work.weight_bytes == FP32 else FP32 + work.weight_bytes)
 
 
 def _rollout_bytes(model: ModelSize, work: Workload) -> int:
@@ -228,12 +261,14 @@ def _seconds(model: ModelSize, work: Workload, rates: Rates) -> dict[str, float]
     weights_read = (body + head) * work.weight_bytes / rates.bytes_per_second
     multiplied = 2 * (body + head) * completions / (reached.decode * rates.flops)
     a_pass = 1 / (reached.passes * rates.flops)
+    passes = (2 if work.lora_rank else 3) + work.checkpointing  # frozen weights want no gradient of their own
+    moved = trained_parameters(model, work) * OPTIMIZER_BYTES[work.optimizer]
     return {
         "prefill": 2 * body * prompt_tokens * a_pass,
         "decode": work.response_tokens * (max(multiplied, weights_read) + model.layers * reached.layer_seconds),
         "reference": forward * a_pass if work.kl else 0.0,
-        "forward and backward": forward * (4 if work.checkpointing else 3) * a_pass,
-        "optimizer": trained_parameters(model, work) * OPTIMIZER_BYTES / rates.bytes_per_second,
+        "forward and backward": forward * passes * a_pass,
+        "optimizer": moved / rates.bytes_per_second,
     }
 
 

@@ -5,14 +5,15 @@ Block-wise Quantization"). The mean is a signed square root in 127 steps, rounde
 a power of two in tenths: Adam divides by its root, so what counts is the ratio. It is rounded at random, up or down
 in proportion: its steps are 7 %, and at a beta of 0.999 the nearest would never be another one.
 
-The arithmetic is that of AdamW in float32, over a piece at a time, without a compiler; every random number follows
-from the step and the tensor, so that a resumed run draws the same.
+The arithmetic is that of AdamW in float32, over a piece at a time, without a compiler. The random numbers follow from
+the step (every piece is rounded by the same ones), so that a resumed run draws the same.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ ROOTS = 127
 OCTAVE = 10
 """Codes for each factor of two of the mean square: 255 of them reach down to 5e-8 of the block's largest."""
 EPS = 1e-8
+TINY = torch.finfo(torch.float32).tiny
 
 
 class AdamW8bit:
@@ -40,37 +42,42 @@ class AdamW8bit:
     def step(self) -> None:
         """One update of every parameter from its gradient."""
         self.steps += 1
-        index = 0
+        draws = {device: _draws(self.steps, device) for device in self._devices()}
+        moments = iter(self.moments)
         for group in self.param_groups:
             for parameter in group["params"]:
-                self._step_one(index, parameter, group)
-                index += 1
+                self._step_one(parameter, next(moments), group, draws[parameter.device])
+
+    def _devices(self) -> set[torch.device]:
+        return {parameter.device for group in self.param_groups for parameter in group["params"]}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
 
-    def _step_one(self, index: int, parameter: Tensor, group: Mapping[str, Any]) -> None:
-        draws = torch.Generator(parameter.device).manual_seed(self.steps * 1_000_003 + index)
-        weights, gradient = parameter.view(-1), parameter.grad.reshape(-1)  # type: ignore[union-attr]  # see step
+    def _step_one(
+        self, parameter: Tensor, moments: Mapping[str, Tensor], group: Mapping[str, Any], draws: Tensor
+    ) -> None:
+        assert parameter.grad is not None
+        weights, gradient = parameter.view(-1), parameter.grad.reshape(-1)
         size = PIECE[parameter.device.type]
         for start in range(0, len(weights), size):
             blocks = slice(start // BLOCK, (start + size) // BLOCK)
-            moments = {name: kept[blocks] for name, kept in self.moments[index].items()}
-            change = self._change(_in_blocks(gradient[start : start + size]), moments, group["betas"], draws)
+            own = {name: kept[blocks] for name, kept in moments.items()}
+            change = self._change(_in_blocks(gradient[start : start + size]), own, group["betas"], draws)
             piece = weights[start : start + size]
             piece.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change.view(-1)[: len(piece)], alpha=group["lr"])
 
     def _change(
-        self, gradient: Tensor, moments: Mapping[str, Tensor], betas: tuple[float, float], draws: torch.Generator
+        self, gradient: Tensor, moments: Mapping[str, Tensor], betas: tuple[float, float], draws: Tensor
     ) -> Tensor:
         """Adam's direction [blocks, BLOCK] from the moments with the new gradient in them; writes them back."""
         mean = mean_of(moments["mean"], moments["mean_scale"]).lerp_(gradient, 1 - betas[0])
         square = square_of(moments["square"], moments["square_scale"])
         square.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
         _store(moments["mean"], moments["mean_scale"], mean_codes(mean))
-        _store(moments["square"], moments["square_scale"], square_codes(square, draws))
+        _store(moments["square"], moments["square_scale"], square_codes(square, draws[: len(square)]))
         size = square.sqrt_().div_(math.sqrt(1 - betas[1] ** self.steps)).add_(EPS)
         return mean.div_(1 - betas[0] ** self.steps).div_(size)
 
@@ -86,29 +93,42 @@ class AdamW8bit:
 
 def mean_codes(mean: Tensor) -> tuple[Tensor, Tensor]:
     """int8 codes [blocks, BLOCK] and scales [blocks, 1] of a signed moment."""
-    scale = mean.abs().amax(-1, keepdim=True)
-    share = mean / scale.clamp_min(torch.finfo(torch.float32).tiny)
+    scale = torch.linalg.vector_norm(mean, torch.inf, dim=-1, keepdim=True)
+    share = mean / scale.clamp_min(TINY)
     return share.abs().sqrt_().mul_(ROOTS).round_().copysign_(share).to(torch.int8), scale
 
 
 def mean_of(codes: Tensor, scale: Tensor) -> Tensor:
     """What ``mean_codes`` stands for."""
-    roots = codes.float().div_(ROOTS)
-    return roots.mul_(roots.abs()).mul_(scale)
+    roots = codes.float()
+    return roots.mul_(roots.abs()).mul_(scale / ROOTS**2)
 
 
-def square_codes(square: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """uint8 codes and scales of a moment that is not negative; 0 stands for zero alone, so that nothing else divides
-    by it."""
+def square_codes(square: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """uint8 codes and scales of a moment that is not negative, rounded by ``draws``, uniform in [0, 1). 0 stands for
+    zero alone, so that nothing else divides by it."""
     scale = square.amax(-1, keepdim=True)
-    exact = (square / scale.clamp_min(torch.finfo(torch.float32).tiny)).log2_().mul_(OCTAVE).add_(255)
-    drawn = exact.add_(torch.rand(exact.shape, generator=draws, device=exact.device)).floor_().clamp_(1, 255)
-    return drawn.masked_fill_(square == 0, 0).to(torch.uint8), scale
+    exact = (square / scale.clamp_min(TINY)).log2_().mul_(OCTAVE).add_(255)
+    return exact.add_(draws).floor_().clamp_(1, 255).mul_(square > 0).to(torch.uint8), scale
 
 
 def square_of(codes: Tensor, scale: Tensor) -> Tensor:
     """What ``square_codes`` stands for."""
-    return codes.float().sub_(255).div_(OCTAVE).exp2_().mul_(scale).masked_fill_(codes == 0, 0)
+    return _squares(codes.device)[codes.int()].mul_(scale)
+
+
+@cache
+def _squares(device: torch.device) -> Tensor:
+    """Of every code, as shares of the scale."""
+    shares = torch.arange(-255, 1, device=device).div(OCTAVE).exp2()
+    shares[0] = 0
+    return shares
+
+
+def _draws(step: int, device: torch.device) -> Tensor:
+    """Uniform numbers [blocks of a piece, BLOCK]."""
+    generator = torch.Generator(device).manual_seed(step)
+    return torch.rand(PIECE[device.type] // BLOCK, BLOCK, generator=generator, device=device)
 
 
 def _store(codes: Tensor, scales: Tensor, fresh: tuple[Tensor, Tensor]) -> None:
