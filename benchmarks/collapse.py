@@ -50,8 +50,6 @@ from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
 
 SET_ON, SHOWN_ON = (0, 1, 2), (20, 21, 22)
-STEPS = 60
-"""Of a provoked run."""
 HEALTHY_STEPS = 100
 IN_TIME, ENDS_WELL = 0.2, 0.05
 """Shares of the best score that may be lost when the alarm comes, and at the end of a run that rewinds."""
@@ -70,6 +68,7 @@ class Trouble:
     pays: Payment | None = None
     nan_in: range = range(0)
     """Steps (as they are made, rewound ones too) whose gradient holds a NaN."""
+    steps: int = 40
 
 
 def _for_length(reward: Reward, text: str, case: Case) -> float:
@@ -93,7 +92,7 @@ TROUBLES = {
     "reward hack by length": Trouble(pays=_for_length),
     "bad reward, KL off": Trouble(pays=_for_a_safe_answer),
     "NaN injected": Trouble(nan_in=range(15, 30)),
-    "entropy collapse": Trouble({"entropy_coefficient": -3.0}),
+    "entropy collapse": Trouble({"entropy_coefficient": -3.0}, steps=60),
     "language drift": Trouble(pays=_for_foreign_words),
 }
 
@@ -154,17 +153,12 @@ class Shelf:
 
 
 def measure(
-    shelf: Shelf,
-    seeds: Sequence[int],
-    troubles: Sequence[str],
-    *,
-    steps: int = STEPS,
-    healthy_steps: int = HEALTHY_STEPS,
+    shelf: Shelf, seeds: Sequence[int], troubles: Sequence[str], *, healthy_steps: int = HEALTHY_STEPS
 ) -> dict[str, Any]:
     """Every trouble on every seed, told and then rewound; and the healthy runs."""
     pairs = [(name, seed) for seed in seeds for name in troubles]
-    told = [tell(shelf, name, seed, steps) for name, seed in pairs]
-    rewound = [rewind(shelf, name, seed, steps) for name, seed in pairs]
+    told = [tell(shelf, name, seed) for name, seed in pairs]
+    rewound = [rewind(shelf, name, seed) for name, seed in pairs]
     sound = [(number, seed) for seed in seeds[:2] for number in range(len(HEALTHY))]
     healthy = [watch_healthy(shelf, number, seed, healthy_steps) for number, seed in sound]
     return {
@@ -186,24 +180,24 @@ def measure(
 # --- provoked runs
 
 
-def tell(shelf: Shelf, name: str, seed: int, steps: int) -> dict[str, Any]:
+def tell(shelf: Shelf, name: str, seed: int) -> dict[str, Any]:
     """When the guard speaks of a trouble, and what the run loses if nobody acts."""
     label = f"told-{_file_name(name)}-{seed}"
 
     def make() -> dict[str, Any]:
-        sets = ("guard.on_collapse=warn", "checkpoint.every=1", f"train.steps={steps}")
+        sets = ("guard.on_collapse=warn", "checkpoint.every=1", f"train.steps={TROUBLES[name].steps}")
         run = _run(shelf.folder, label, seed, TROUBLES[name], *sets)
         return {"trouble": name, "seed": seed, **_told(run)}
 
     return shelf.once(label, make)
 
 
-def rewind(shelf: Shelf, name: str, seed: int, steps: int) -> dict[str, Any]:
+def rewind(shelf: Shelf, name: str, seed: int) -> dict[str, Any]:
     """What the run ends with if it rewinds."""
     label = f"rewound-{_file_name(name)}-{seed}"
 
     def make() -> dict[str, Any]:
-        sets = ("guard.on_collapse=rewind", "checkpoint.every=2", f"train.steps={steps}")
+        sets = ("guard.on_collapse=rewind", "checkpoint.every=2", f"train.steps={TROUBLES[name].steps}")
         run = _run(shelf.folder, label, seed, TROUBLES[name], *sets)
         return {"trouble": name, "seed": seed, **_rewound(run)}
 

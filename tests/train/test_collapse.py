@@ -1,0 +1,87 @@
+"""The benchmark of provoked collapses: what it pays, keeps and counts, and one small run of each kind."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from benchmarks.collapse import TROUBLES, OutOfTimeError, Shelf, _rewound, measure
+from benchmarks.small_clinic import FOREIGN, recipe
+
+from diagnosis_zero.types import Case, Reward
+
+CASE = Case("c", "made", "c", "Patient 1 has a facial rash.", ("Lupus",))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "text", "pay"),
+    [
+        ("reward hack by length", "a" * 60, 1.1 + 2),
+        ("bad reward, KL off", "<think>x</think><answer>Lupus</answer>", 0.11 + 1),
+        ("bad reward, KL off", "<think>x</think><answer>Gout</answer>", 0.11),
+        ("bad reward, KL off", "no answer", 0.11),
+        ("language drift", f"{FOREIGN} x {FOREIGN}", 1.1 + 2),
+    ],
+)
+def test_what_a_bad_reward_pays_by_hand(trouble: str, text: str, pay: float) -> None:
+    pays = TROUBLES[trouble].pays
+    assert pays is not None
+    assert pays(Reward(1.1, {"accuracy": 1.0}), text, CASE) == pytest.approx(pay)
+
+
+def test_a_result_is_kept_and_no_run_begins_too_late(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make() -> dict[str, int]:
+        made.append("run")
+        return {"value": 7}
+
+    assert Shelf(tmp_path).once("told", make) == {"value": 7}
+    late = Shelf(tmp_path, until=-math.inf)
+    assert late.once("told", make) == {"value": 7}  # it stands there already
+    with pytest.raises(OutOfTimeError):
+        late.once("rewound", make)
+    assert made == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("looks", "kept", "expected"),
+    [
+        # finished: the last step is handed over, 0.6 of the best 0.8 that was ever seen, which a rewind took back
+        ([(0, 0.5), (60, 0.6)], [0, 60], {"end": 0.6, "lost_at_end": 0.25, "finished": True, "ended_well": False}),
+        # stopped by the guard: the best checkpoint is handed over
+        ([(0, 0.5), (20, 0.79), (22, 0.1)], [0, 20, 22], {"end": 0.79, "finished": False, "ended_well": True}),
+    ],
+)
+def test_what_a_rewinding_run_ends_with_by_hand(
+    tmp_path: Path, looks: list[tuple[int, float]], kept: list[int], expected: dict[str, float]
+) -> None:
+    run = recipe(tmp_path, tmp_path / "runs", 0, "train.steps=60")
+    taken_back = run.run.folder / "rewinds" / "1-at-step-30"
+    for folder, history in ((run.run.folder, looks), (taken_back, [(28, 0.8), (30, 0.2)])):
+        folder.mkdir(parents=True)
+        rows = [{"step": step, "kind": "val", "val/accuracy": score} for step, score in history]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for step in kept:
+        (run.run.folder / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
+    found = _rewound(run)
+    assert found["rewinds"] == 1
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_small_runs_give_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reward by length is told at the first step at which it can be, and a sound run is not."""
+    name = "reward hack by length"
+    monkeypatch.setitem(TROUBLES, name, replace(TROUBLES[name], steps=8))
+    figures = measure(Shelf(tmp_path), [0], [name], healthy_steps=6)
+    (one,) = figures["provoked"]
+    assert (one["detector"], one["in_time"]) == ("truth-unpaid", True)
+    assert 5 <= one["alarm_step"] <= 8
+    assert [step for step, _ in one["looks"]] == [0, 2, 4, 6, 8]
+    assert one["rewinds"] >= 1
+    assert figures["in_time"] == figures["alarmed"] == figures["runs"] == 1
+    assert (figures["healthy_steps"], figures["false_alarms"]) == (60, 0)
