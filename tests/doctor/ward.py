@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.toy_runs import raw_policy, save_policy, teach, toy_cases, toy_examples
+from benchmarks.toy_runs import raw_policy, save_policy, teach, toy_cases, toy_examples, toy_recipe
 
 from diagnosis_zero import config
 from diagnosis_zero.cases.prepare import prepare
@@ -19,34 +19,16 @@ from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.prompts import SHORT
 from diagnosis_zero.types import Case
 
-RECIPE = """
-[model]
-id = "{folder}/model"
-dtype = "float32"
-[data]
-folder = "{folder}/data"
-max_prompt_tokens = 64
-[prompt]
-template = "short"
-[reward]
-method = "sequence"
-[rollout]
-prompts = 4
-group = 8
-max_tokens = 450
-[train]
-steps = 20
-lr = 1e-6
-kl_coefficient = 0.01
-micro_batch_tokens = 2048
-[eval]
-every = 4
-[checkpoint]
-every = 4
-[run]
-name = "toy"
-dir = "{folder}/runs"
-"""
+HEALTHY = (
+    "rollout.group=8",
+    "rollout.max_tokens=450",
+    "train.lr=1e-6",
+    "eval.cases=200",
+    "train.warmup=0",
+    "train.micro_batch_tokens=2048",
+    'guard.on_collapse="stop"',
+)
+"""What the toy recipe wants to be one that a doctor sends home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +68,7 @@ def open_ward(folder: Path) -> Ward:
     ward = Ward(folder)
     save_policy(policy(60), folder / "model")
     ward.data(folder / "data", toy_cases(800))
-    ward.path.write_text(RECIPE.format(folder=folder), encoding="utf-8")
+    ward.path.write_text(config.dump(toy_recipe(folder, folder / "runs", *HEALTHY)), encoding="utf-8")
     return ward
 
 
