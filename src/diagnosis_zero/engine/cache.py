@@ -6,6 +6,7 @@ finishes is overwritten by the last one, so leaving the batch copies one row and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,7 +49,7 @@ class DecodeCache:
 
     # -- rows and groups come and go -------------------------------------------------------------------------
 
-    def add_groups(self, prefill: GroupLayout, members: list[list[tuple[int, int]]]) -> None:
+    def add_groups(self, prefill: GroupLayout, members: Sequence[Sequence[tuple[int, int]]]) -> None:
         """Take over the prompts of a prefilled row; ``members[i]`` are the (prompt, member) pairs of span i."""
         first = len(self.prompt_lengths)
         self.prompt_lengths += [span.prompt for span in prefill.spans]

@@ -4,24 +4,29 @@ A step of few rows does little arithmetic: it streams the weights and starts man
 that read the same input are one matrix, every matrix is stored the way oneDNN reads it (packed once a rollout, freed
 after it), and the residual is added inside the product (measured: ``benchmarks/NOTES.md``).
 
-A LoRA adapter is added to the weights as they are packed. On other devices, in bf16 (oneDNN packs it only with
-AVX-512), and for models whose projections are no linear layers, the model's own forward is used.
+A LoRA adapter is added to the weights as they are packed. In bf16 (oneDNN packs it only with AVX-512) and for models
+whose projections are no linear layers, the model's own forward is used. CUDA has ``static.py``, which takes its layers
+from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diagnosis_zero.engine import lora
+from diagnosis_zero.engine.attention import Layout
 from diagnosis_zero.engine.cache import DecodeCache
 from diagnosis_zero.engine.logprobs import head_weight, logits
 
 Project = Callable[[Tensor], Tensor]
+AddedProject = Callable[[Tensor, Tensor], Tensor]
+"""(x, residual) -> x W + b + residual."""
 Logits = Callable[[DecodeCache, Sequence[int]], Tensor]
 """(cache, last token of every active row) -> fp32 logits [rows, V] of the next."""
 
@@ -30,13 +35,18 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 
 def decoder(model: Any, rows: int) -> Logits:
     """The quickest way to decode about ``rows`` rows at once with this model as it is now."""
-    plain = model.dtype == torch.float32 and _plain(model)
-    if plain and model.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if (
+        model.device.type == "cpu"
+        and model.dtype == torch.float32
+        and is_plain(model)
+        and torch.backends.mkldnn.is_available()
+    ):
         return _PackedDecoder(model, rows)
     return _ModelDecoder(model)
 
 
-def _plain(model: Any) -> bool:
+def is_plain(model: Any) -> bool:
+    """Whether every projection is a linear layer, or one with an adapter beside it."""
     found = (m for name, m in model.model.named_modules() if name.rpartition(".")[2] in PROJECTIONS)
     return all(type(module) is nn.Linear or lora.has_adapter(module) for module in found)
 
@@ -60,7 +70,10 @@ class _PackedDecoder:
 
     def __init__(self, model: Any, rows: int) -> None:
         self.base = model.model
-        self.layers = [_Layer.of(layer, rows) for layer in self.base.layers]
+        self.layers = [
+            Layer.of(layer, partial(_joined, rows=rows), partial(_AddedProjection, rows=rows))
+            for layer in self.base.layers
+        ]
         self.head = _packed([head_weight(model)], [None], rows)
 
     def __call__(self, cache: DecodeCache, tokens: Sequence[int]) -> Tensor:
@@ -70,37 +83,40 @@ class _PackedDecoder:
         for index, layer in enumerate(self.layers):
             x = layer.forward(index, x, rotation, cache)
         cache.end_step()
-        return self.head(_normed(self.base.norm, x))
+        return self.head(normed(self.base.norm, x))
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """One decoder layer; ``module`` is the model's own, asked for its norms and activation."""
+class Layer:
+    """One decoder layer for one new token a row; ``module`` is the model's own, asked for its norms and activation."""
 
     module: Any
     qkv: Project
-    out: _AddedProjection
+    out: AddedProject
     gate_up: Project
-    down: _AddedProjection
+    down: AddedProject
 
     @classmethod
-    def of(cls, module: Any, rows: int) -> _Layer:
+    def of(
+        cls, module: Any, joined: Callable[[Sequence[nn.Linear]], Project], added: Callable[[nn.Linear], AddedProject]
+    ) -> Layer:
+        """``joined`` makes one product of projections of the same input, ``added`` one with the residual inside."""
         attention, mlp = module.self_attn, module.mlp
         return cls(
             module,
-            _joined([attention.q_proj, attention.k_proj, attention.v_proj], rows),
-            _AddedProjection(attention.o_proj, rows),
-            _joined([mlp.gate_proj, mlp.up_proj], rows),
-            _AddedProjection(mlp.down_proj, rows),
+            joined([attention.q_proj, attention.k_proj, attention.v_proj]),
+            added(attention.o_proj),
+            joined([mlp.gate_proj, mlp.up_proj]),
+            added(mlp.down_proj),
         )
 
-    def forward(self, index: int, x: Tensor, rotation: tuple[Tensor, Tensor], cache: DecodeCache) -> Tensor:
+    def forward(self, index: int, x: Tensor, rotation: tuple[Tensor, Tensor], layout: Layout) -> Tensor:
         """x [rows, hidden] after this layer."""
         module = self.module
-        q, k, v = self._heads(self.qkv(_normed(module.input_layernorm, x)), rotation)
-        attended = cache.attend(index, q, k, v, module.self_attn.scaling)
+        q, k, v = self._heads(self.qkv(normed(module.input_layernorm, x)), rotation)
+        attended = layout.attend(index, q, k, v, module.self_attn.scaling)
         x = self.out(attended.flatten(1), x)
-        gate, up = self.gate_up(_normed(module.post_attention_layernorm, x)).chunk(2, dim=-1)
+        gate, up = self.gate_up(normed(module.post_attention_layernorm, x)).chunk(2, dim=-1)
         return self.down(module.mlp.act_fn(gate).mul_(up), x)
 
     def _heads(self, qkv: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,12 +127,12 @@ class _Layer:
         split = qkv.view(len(qkv), -1, width)
         qk = split[:, : heads + kv_heads]
         if hasattr(attention, "q_norm"):  # Qwen3
-            qk = torch.cat([_normed(attention.q_norm, qk[:, :heads]), _normed(attention.k_norm, qk[:, heads:])], dim=1)
+            qk = torch.cat([normed(attention.q_norm, qk[:, :heads]), normed(attention.k_norm, qk[:, heads:])], dim=1)
         rotated = _rotated(qk, *rotation)[:, :, None]
         return rotated[:, :heads], rotated[:, heads:], split[:, heads + kv_heads :, None]
 
 
-def _normed(norm: Any, x: Tensor) -> Tensor:
+def normed(norm: Any, x: Tensor) -> Tensor:
     """RMSNorm by one call instead of seven."""
     return nn.functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
@@ -145,14 +161,19 @@ def _joined(linears: Sequence[nn.Linear], rows: int) -> Project:
 def _packed(weights: Sequence[Tensor], biases: Sequence[Tensor | None], rows: int) -> Project:
     """One product with the weights stacked, in oneDNN's own layout."""
     weight = _pack(torch.cat(list(weights)) if len(weights) > 1 else weights[0], rows)
-    given = [bias for bias in biases if bias is not None]
-    bias = torch.cat(given) if given else None
+    bias = stacked(biases)
 
     def project(x: Tensor) -> Tensor:
         projected: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return projected
 
     return project
+
+
+def stacked(biases: Sequence[Tensor | None]) -> Tensor | None:
+    """The biases of joined projections, which all have one or none."""
+    given = [bias.detach() for bias in biases if bias is not None]
+    return torch.cat(given) if given else None
 
 
 def _pack(weight: Tensor, rows: int) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,12 +13,14 @@ from torch import Tensor
 from diagnosis_zero.engine import sampling
 from diagnosis_zero.engine.attention import GroupLayout
 from diagnosis_zero.engine.cache import DecodeCache
-from diagnosis_zero.engine.decoder import decoder
+from diagnosis_zero.engine.decoder import decoder, is_plain
 from diagnosis_zero.engine.layout import pack
 from diagnosis_zero.engine.logprobs import head_weight, logits
 from diagnosis_zero.engine.model import Policy, load
+from diagnosis_zero.engine.static import StaticDecoding, draw
+from diagnosis_zero.engine.written import Ending, Written
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.types import Chat, Completion, Finish, SamplingParams
+from diagnosis_zero.types import Chat, Completion, SamplingParams
 
 MAX_ROWS = 256
 """Completions decoded at once; a step with more of them refills as rows finish."""
@@ -70,32 +72,37 @@ def generate(
     *,
     max_rows: int = MAX_ROWS,
     progress: Progress | None = None,
+    static: bool | None = None,
 ) -> list[list[Completion]]:
     """``n`` completions of each prompt (token ids), in the order of the prompts.
 
     A completion is a function of (seed, prompt, member) up to the rounding of the matrix products; its
-    ``token_ids`` include the end-of-sequence token where it stopped on one, its text does not.
+    ``token_ids`` include the end-of-sequence token where it stopped on one, its text does not. ``static`` chooses the
+    way of decoding: None is what suits the device.
 
     Raises:
         InputError: a prompt with ``max_tokens`` does not fit the model's window, or ``params`` leave no token to draw.
     """
     _check_params(params)
     _check_window(policy, prompts, params)
-    state = _Decoding(policy, prompts, params, _keys(prompts, n), DecodeCache(_layers(policy), width=min(n, max_rows)))
     waiting = deque(_admissions(len(prompts), n, max_rows))
+    if not waiting:
+        return [[] for _ in prompts]
+    if static is None:
+        static = policy.device.type == "cuda" and is_plain(policy.model)
+    decoding = (_static if static else _packed)(policy, prompts, params, waiting, max_rows)
+    keys = _keys(prompts, n)
     done = 0
     with torch.inference_mode():
-        while waiting or state.cache.rows:
-            state.admit(_next_admissions(waiting, len(state.cache.rows), max_rows, prompts))
-            state.step()
-            if progress is not None and len(state.finished) > done:
-                done = len(state.finished)
+        while waiting or decoding.active:
+            if admissions := _next_admissions(waiting, decoding, prompts):
+                scores, layout = _prefill(policy, [prompts[group[0][0]] for group in admissions])
+                decoding.admit(admissions, keys, layout, scores)
+            decoding.step()
+            if progress is not None and len(decoding.finished) > done:
+                done = len(decoding.finished)
                 progress(done, len(prompts) * n)
-    return [[state.finished[(prompt, member)] for member in range(n)] for prompt in range(len(prompts))]
-
-
-def _layers(policy: Policy) -> int:
-    return int(policy.model.config.num_hidden_layers)
+    return [[decoding.finished[(prompt, member)] for member in range(n)] for prompt in range(len(prompts))]
 
 
 def _check_params(params: SamplingParams) -> None:
@@ -143,62 +150,94 @@ def _admissions(prompts: int, n: int, max_rows: int) -> list[Admission]:
     ]
 
 
+class Decoding(Protocol):
+    """The state of one ``generate`` call: what each active row has written, what is finished."""
+
+    finished: dict[tuple[int, int], Completion]
+
+    @property
+    def active(self) -> bool:
+        """Whether any row is being written."""
+        ...
+
+    def fits(self, admissions: Sequence[Admission]) -> bool:
+        """Whether all these may enter now."""
+        ...
+
+    def admit(
+        self, admissions: Sequence[Admission], keys: Sequence[Sequence[int]], layout: GroupLayout, scores: Tensor
+    ) -> None:
+        """Take over prefilled prompts (the spans of ``layout``) with the logits [groups, V] of their first tokens."""
+        ...
+
+    def step(self) -> None:
+        """At least one token for every active row."""
+        ...
+
+
+def _packed(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    params: SamplingParams,
+    waiting: Sequence[Admission],
+    max_rows: int,
+) -> Decoding:
+    return _Decoding(policy, params, max(map(len, waiting)), max_rows, min(sum(map(len, waiting)), max_rows))
+
+
+def _static(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    params: SamplingParams,
+    waiting: Sequence[Admission],
+    max_rows: int,
+) -> Decoding:
+    width = max(map(len, waiting))
+    with torch.inference_mode():
+        return StaticDecoding(policy, prompts, params, width, min(len(waiting), max_rows // width))
+
+
 def _next_admissions(
-    waiting: deque[Admission], active: int, max_rows: int, prompts: Sequence[Sequence[int]]
+    waiting: deque[Admission], decoding: Decoding, prompts: Sequence[Sequence[int]]
 ) -> list[Admission]:
     """Take from the queue what fits beside the active rows and into one prefill pass."""
     taken: list[Admission] = []
     tokens = 0
-    while waiting and active + len(waiting[0]) <= max_rows:
+    while waiting and decoding.fits([*taken, waiting[0]]):
         tokens += len(prompts[waiting[0][0][0]])
         if taken and tokens > PREFILL_TOKENS:
             break
         taken.append(waiting.popleft())
-        active += len(taken[-1])
     return taken
 
 
-@dataclass(slots=True)
-class _Written:
-    """What a row has written so far."""
-
-    key: int
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-
-
 class _Decoding:
-    """The state of one ``generate`` call: the cache, what each row has written, what is finished."""
+    """``Decoding`` over a cache that grows and shrinks with the rows: no row that has ended is computed."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
-        keys: list[list[int]],
-        cache: DecodeCache,
-    ) -> None:
-        self.policy, self.prompts, self.params, self.keys, self.cache = policy, prompts, params, keys, cache
+    def __init__(self, policy: Policy, params: SamplingParams, width: int, max_rows: int, rows: int) -> None:
+        self.params, self.max_rows, self.ending = params, max_rows, Ending(policy, params)
+        self.cache = DecodeCache(int(policy.model.config.num_hidden_layers), width)
         self.finished: dict[tuple[int, int], Completion] = {}
-        self.stop_ids = policy.stop_ids()
-        self.decode = decoder(policy.model, min(cache.width * len(prompts), MAX_ROWS))
-        self.written: list[_Written] = []  # beside cache.rows, same order
+        self.decode = decoder(policy.model, rows)
+        self.written: list[Written] = []  # beside cache.rows, same order
 
-    def admit(self, admissions: list[Admission]) -> None:
-        """Prefill the prompts of the newcomers and draw the first token of each."""
-        if not admissions:
-            return
-        ids = [self.prompts[group[0][0]] for group in admissions]
-        hidden, layout = _prefill(self.policy, ids)
+    @property
+    def active(self) -> bool:
+        return bool(self.cache.rows)
+
+    def fits(self, admissions: Sequence[Admission]) -> bool:
+        return len(self.cache.rows) + sum(map(len, admissions)) <= self.max_rows
+
+    def admit(
+        self, admissions: Sequence[Admission], keys: Sequence[Sequence[int]], layout: GroupLayout, scores: Tensor
+    ) -> None:
         first = len(self.cache.rows)
         self.cache.add_groups(layout, admissions)
-        self.written += [_Written(self.keys[prompt][member]) for group in admissions for prompt, member in group]
-        repeats = torch.tensor([len(group) for group in admissions], device=hidden.device)
-        scores = logits(hidden, head_weight(self.policy.model))
+        self.written += [Written(keys[prompt][member]) for group in admissions for prompt, member in group]
+        repeats = torch.tensor([len(group) for group in admissions], device=scores.device)
         self._draw(scores.repeat_interleave(repeats, dim=0), range(first, len(self.cache.rows)))
 
     def step(self) -> None:
-        """One token for every active row."""
         if not self.cache.rows:
             return
         tokens = [written.tokens[-1] for written in self.written]
@@ -206,38 +245,14 @@ class _Decoding:
 
     def _draw(self, scores: Tensor, rows: range) -> None:
         """Sample the next token of ``rows`` from their logits; rows that end leave the cache."""
-        params = self.params
         keys = torch.tensor([self.written[i].key for i in rows], device=scores.device)
         at = torch.tensor([len(self.written[i].tokens) for i in rows], device=scores.device)
-        tokens, logprobs = sampling.sample(
-            scores,
-            sampling.uniforms(params.seed, keys, at),
-            temperature=params.temperature,
-            top_p=params.top_p,
-            top_k=params.top_k,
-        )
+        tokens, logprobs = draw(scores, keys, at, self.params)
         for i, token, logprob in zip(rows, tokens.tolist(), logprobs.tolist(), strict=True):
-            self.written[i].tokens.append(token)
-            self.written[i].logprobs.append(logprob)
+            self.written[i].add(token, logprob)
         for i in reversed(rows):  # from the end, since a finished row's slot is taken by the last one
-            if (completion := self._completed(self.written[i])) is not None:
+            if (completion := self.ending.completion(self.written[i])) is not None:
                 self._leave(i, completion)
-
-    def _completed(self, written: _Written) -> Completion | None:
-        """The completion, if its last token ended it."""
-        ended = written.tokens[-1] in self.stop_ids
-        if not (ended or len(written.tokens) >= self.params.max_tokens or self._at_stop_string(written)):
-            return None
-        text = self.policy.tokenizer.decode(written.tokens, skip_special_tokens=True)
-        finish: Finish = "stop" if ended or self._at_stop_string(written) else "length"
-        return Completion(text, finish, tuple(written.tokens), tuple(written.logprobs))
-
-    def _at_stop_string(self, written: _Written) -> bool:
-        if not self.params.stop:
-            return False
-        # A stop string of k characters spans at most k tokens; a few more cover pieces of one character.
-        tail = self.policy.tokenizer.decode(written.tokens[-max(map(len, self.params.stop)) - 4 :])
-        return any(stop in tail for stop in self.params.stop)
 
     def _leave(self, index: int, completion: Completion) -> None:
         row = self.cache.rows[index]
@@ -248,7 +263,7 @@ class _Decoding:
 
 
 def _prefill(policy: Policy, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, GroupLayout]:
-    """Last hidden state [prompts, H] of each prompt, and the layout that kept their keys and values."""
+    """Logits [prompts, V] after each prompt, and the layout that kept their keys and values."""
     rows = pack([(ids, [[0]]) for ids in prompts], budget=sum(map(len, prompts)))
     assert len(rows) == 1
     row = rows[0].to(policy.device)
@@ -257,7 +272,7 @@ def _prefill(policy: Policy, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, 
         input_ids=row.input_ids, position_ids=row.position_ids, layout=layout, use_cache=False
     ).last_hidden_state[0]
     last = torch.tensor([span.body - 1 for span in layout.spans], device=hidden.device)
-    return hidden[last], layout
+    return logits(hidden[last], head_weight(policy.model)), layout
 
 
 def _in_order(spans: Sequence[Any], members: Sequence[tuple[int, int]]) -> tuple[Any, ...]:
