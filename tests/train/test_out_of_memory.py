@@ -13,12 +13,15 @@ import torch
 from textbook import BETAS, make_group, plain_model, shared, written_by
 
 from diagnosis_zero.engine.layout import PackedRow
+from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.train import step
+from diagnosis_zero.prompts import SHORT
+from diagnosis_zero.train import rollout, step
 from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.optimizer import MasterAdamW
 from diagnosis_zero.train.step import Updated, UpdateSettings, update
+from diagnosis_zero.types import Reward, SamplingParams
 
 GROUPS = [
     make_group(20, [1.0, 0.1, 0.0, 1.0], [12, 5, 1, 7], prompt=23, limit=12),
@@ -66,6 +69,15 @@ def test_the_second_time_it_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch
     small_device(monkeypatch, 10)
     with pytest.raises(InputError, match=r"rows of 96 tokens, and of 48.*gradient_checkpointing = true"):
         stepped(SETTINGS)
+
+
+def test_in_the_rollout_too_it_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch, toy_policy: Policy) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(rollout, "generate", full)
+    with pytest.raises(InputError, match=r"in a rollout of 1 x 4 completions.*rollout\.group"):
+        rollout.rollout(toy_policy, [GROUPS[0].case], SHORT, lambda text, case: Reward(0.0, {}), 4, SamplingParams(8))
 
 
 def test_a_device_that_is_large_enough_keeps_its_budget() -> None:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
+import torch
+
 from diagnosis_zero.engine.generate import encode_chat, generate
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.errors import InputError
 from diagnosis_zero.prompts import build_chat
 from diagnosis_zero.types import Case, Group, RewardFn, SamplingParams
 
@@ -15,10 +18,19 @@ from diagnosis_zero.types import Case, Group, RewardFn, SamplingParams
 def rollout(
     policy: Policy, cases: Sequence[Case], template: str, reward: RewardFn, n: int, params: SamplingParams
 ) -> list[Group]:
-    """One group of ``n`` scored completions for each case, in the order of the cases."""
+    """One group of ``n`` scored completions for each case, in the order of the cases.
+
+    Raises:
+        InputError: the device is out of memory, or a prompt does not fit the model's window.
+    """
     prompts = [tuple(encode_chat(policy.tokenizer, build_chat(case, template))) for case in cases]
     policy.model.eval()
-    written = generate(policy, prompts, n, params)
+    try:
+        written = generate(policy, prompts, n, params)
+    except torch.OutOfMemoryError as error:
+        what = f"the device is out of memory in a rollout of {len(prompts)} x {n} completions"
+        mend = "Lower rollout.prompts, rollout.group, rollout.max_tokens or data.max_prompt_tokens."
+        raise InputError(what, mend=mend) from error
     return [
         Group(case, prompt, tuple(completions), tuple(reward(c.text, case) for c in completions))
         for case, prompt, completions in zip(cases, prompts, written, strict=True)
