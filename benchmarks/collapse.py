@@ -157,7 +157,7 @@ def measure(
 ) -> dict[str, Any]:
     """Every trouble on every seed, told and then rewound; and the healthy runs."""
     pairs = [(name, seed) for seed in seeds for name in troubles]
-    told = [tell(shelf, name, seed) for name, seed in pairs]
+    told = [_judged(tell(shelf, name, seed)) for name, seed in pairs]
     rewound = [rewind(shelf, name, seed) for name, seed in pairs]
     sound = [(number, seed) for seed in seeds[:2] for number in range(len(HEALTHY))]
     healthy = [watch_healthy(shelf, number, seed, healthy_steps) for number, seed in sound]
@@ -204,6 +204,11 @@ def rewind(shelf: Shelf, name: str, seed: int) -> dict[str, Any]:
     return shelf.once(label, make)
 
 
+def _judged(told: Mapping[str, Any]) -> dict[str, Any]:
+    """With ``in_time``. A loss of exactly a fifth is too much, whatever its last bit says."""
+    return {**told, "in_time": told["alarm_step"] is not None and round(told["lost_at_alarm"], 9) < IN_TIME}
+
+
 def _file_name(name: str) -> str:
     return name.replace(" ", "-").replace(",", "")
 
@@ -222,7 +227,6 @@ def _told(run: Recipe) -> dict[str, Any]:
         "best": best,
         "at_alarm": now,
         "lost_at_alarm": 1 - now / best,
-        "in_time": alarm is not None and 1 - now / best < IN_TIME,
         "lost_unguarded": 1 - looks[-1][1] / max(score for _, score in looks),
         "looks": looks,
     }

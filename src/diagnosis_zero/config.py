@@ -222,6 +222,8 @@ class Run(_Section):
     """Seeds the order of the data, the sampling, and weights drawn at random."""
     sinks: Annotated[tuple[Sink, ...], Field(strict=False)] = ()
     """Fed from ``metrics.jsonl``, which is always written."""
+    show_completion: bool = False
+    """Print one sampled completion of each step, with what it earned."""
 
     @property
     def folder(self) -> Path:

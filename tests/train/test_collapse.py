@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmarks.collapse import TROUBLES, OutOfTimeError, Shelf, _rewound, measure
+from benchmarks.collapse import TROUBLES, OutOfTimeError, Shelf, _judged, _rewound, measure
 from benchmarks.small_clinic import FOREIGN, recipe
 
 from diagnosis_zero.types import Case, Reward
@@ -45,6 +45,13 @@ def test_a_result_is_kept_and_no_run_begins_too_late(tmp_path: Path) -> None:
     with pytest.raises(OutOfTimeError):
         late.once("rewound", make)
     assert made == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "lost", "in_time"), [(7, 0.1, True), (7, 1 - 0.8 / 1.0, False), (7, 0.3, False), (None, 0.0, False)]
+)
+def test_in_time_is_before_a_fifth_is_lost(alarm: int | None, lost: float, in_time: bool) -> None:
+    assert _judged({"alarm_step": alarm, "lost_at_alarm": lost})["in_time"] is in_time
 
 
 @pytest.mark.parametrize(

@@ -373,3 +373,15 @@ def test_epochs_say_how_long_a_run_is(toy_inputs: Path, tmp_path: Path) -> None:
     train_ids = {case.id for case in export.read_cases(toy_inputs / "data", "train")}
     assert rows(recipe)[-1]["step"] == -(-len(train_ids) // 4)
     assert set(trained) == train_ids
+
+
+def test_one_completion_of_each_step_is_shown_where_it_is_asked_for(
+    toy_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = toy_recipe(toy_inputs, tmp_path, "train.steps=2", "run.show_completion=true")
+    run_here(recipe)
+    printed = capsys.readouterr().out
+    for step in (1, 2):
+        first = pq.read_table(recipe.run.folder / "rollouts" / f"step-{step:06d}.parquet").to_pylist()[0]
+        assert f"step {step}, case {first['case_id']} (" in printed
+        assert first["text"] in printed

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from diagnosis_zero.train.view import View
+from diagnosis_zero.types import Case, Completion, Group, Reward
 
 METRICS = {
     "reward/mean": 0.51234,
@@ -93,3 +94,14 @@ def test_a_warm_start_of_less_than_five_batches_shows_each() -> None:
     for batch in (1, 2, 3):
         show(batch, 1.0)
     assert len(out.getvalue().splitlines()) == 3
+
+
+def test_a_completion_is_shown_as_written_and_cannot_steer_the_terminal() -> None:
+    shown, out = view(terminal=True)
+    case = Case("case-7", "made", "a", "A boy with a rash.", ("Lupus",))
+    text = "<think>\n[bold]rash[/bold] \x1b[2J\x07 症候群</think>"
+    completions = (Completion(text, "stop"), Completion("the second", "stop"))
+    rewards = (Reward(1.1, {"accuracy": 1.0, "format": 1.0, "hypernym": 0.0}), Reward(0.0, {"accuracy": 0.0}))
+    shown.completion(3, Group(case, (1,), completions, rewards))
+    told = "step 3, case case-7 (Lupus): score 1.1 (accuracy 1, format 1)"
+    assert out.getvalue() == f"{told}\n<think>\n[bold]rash[/bold] \ufffd[2J\ufffd 症候群</think>\n"

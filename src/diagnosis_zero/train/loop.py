@@ -152,6 +152,8 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
         run.log.event(step, "out_of_memory", what)
         run.view.say(what)
     run.view.step(step, total, metrics)
+    if recipe.run.show_completion:
+        run.view.completion(step, first[0])
     return replace(settings, token_budget=updated.token_budget)
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from diagnosis_zero.types import Group
+
 SHOWN = {
     "reward/mean": "reward",
     "reward/accuracy": "accuracy",
@@ -49,6 +51,15 @@ class View:
         elif step % self.plain_every == 0 or step == total:
             shown = "  ".join(f"{name} {metrics[key]:.3g}" for key, name in SHOWN.items() if key in metrics)
             self.say(f"step {step}/{total}  {shown}  {self._left(step, total)} left")
+
+    def completion(self, step: int, group: Group) -> None:
+        """One completion as the policy wrote it, with what it earned. Its text is the model's: control characters,
+        which a terminal would obey, are shown as the replacement character."""
+        reward, text = group.rewards[0], group.completions[0].text
+        parts = ", ".join(f"{name} {value:.3g}" for name, value in reward.parts.items() if value)
+        earned = f"score {reward.score:.3g} ({parts})" if parts else f"score {reward.score:.3g}"
+        self.say(f"step {step}, case {group.case.id} ({group.case.names[0]}): {earned}")
+        self.say("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
 
     def end(self) -> None:
         """Give the terminal back."""
