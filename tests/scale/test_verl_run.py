@@ -61,6 +61,7 @@ def shared_memory_as_it_was() -> Iterator[None]:
 
 
 def start(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    """In the process group of the tests, so that the clock over them ends it too."""
     environment = {**os.environ, **ENVIRONMENT, "DZ_CACHE": str(recipe.parent / "cache"), **more}
     return subprocess.Popen(
         [sys.executable, "-m", "diagnosis_zero.cli", *words],
@@ -69,7 +70,6 @@ def start(recipe: Path, *words: str, **more: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
 
 
