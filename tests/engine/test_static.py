@@ -3,6 +3,7 @@ against full forwards; and without any word from the host."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from families import FAMILIES
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diagnosis_zero.engine import static
+from diagnosis_zero.engine import lora, static
+from diagnosis_zero.engine.decoder import PROJECTIONS
 from diagnosis_zero.engine.generate import generate
 from diagnosis_zero.engine.model import Policy, prepare
 from diagnosis_zero.engine.static import Buffers, Step
@@ -56,9 +58,9 @@ class OftenStopping(Policy):
         return frozenset(range(0, 300, 7))
 
 
-@pytest.mark.parametrize("max_rows", [3, 4, 9, 256])
+@pytest.mark.parametrize("max_rows", [1, 3, 4, 9, 256])
 def test_groups_that_wait_or_are_cut_by_the_rows(policy: Policy, prompts: list[list[int]], max_rows: int) -> None:
-    """Four a group and five groups: a group in parts, one after another, two at once, all at once."""
+    """Four a group and five groups: row by row, a group in parts, one after another, two at once, all at once."""
     often = OftenStopping(policy.model, policy.tokenizer, policy.name)
     written, worst = both(often, prompts, 4, PARAMS, max_rows=max_rows)
     assert worst < 2e-5
@@ -84,6 +86,19 @@ def test_groups_that_wait_or_are_cut_by_the_rows(policy: Policy, prompts: list[l
 )
 def test_every_way_of_sampling(policy: Policy, prompts: list[list[int]], settings: dict[str, Any]) -> None:
     assert both(policy, prompts, 3, replace(PARAMS, **settings), max_rows=6)[1] < 2e-5
+
+
+@pytest.mark.parametrize("targets", [("q_proj", "v_proj", "down_proj"), PROJECTIONS])
+def test_an_adapter(policy: Policy, prompts: list[list[int]], targets: tuple[str, ...]) -> None:
+    model = copy.deepcopy(policy.model)
+    lora.adapt(model, rank=4, alpha=8.0, targets=targets, seed=1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.2)
+    written, worst = both(Policy(model, policy.tokenizer, policy.name), prompts, 2, PARAMS)
+    assert worst < 2e-5
+    assert written != generate(policy, prompts, 2, PARAMS)
 
 
 def test_a_stop_string_cuts_what_was_written_until_the_next_look(policy: Policy, prompts: list[list[int]]) -> None:

@@ -90,10 +90,10 @@ def generate(
         return [[] for _ in prompts]
     if static is None:
         static = policy.device.type == "cuda" and is_plain(policy.model)
-    decoding = (_static if static else _packed)(policy, prompts, params, waiting, max_rows)
     keys = _keys(prompts, n)
     done = 0
     with torch.inference_mode():
+        decoding = _decoding(policy, prompts, params, waiting, max_rows, static=static)
         while waiting or decoding.active:
             if admissions := _next_admissions(waiting, decoding, prompts):
                 scores, layout = _prefill(policy, [prompts[group[0][0]] for group in admissions])
@@ -175,26 +175,19 @@ class Decoding(Protocol):
         ...
 
 
-def _packed(
+def _decoding(
     policy: Policy,
     prompts: Sequence[Sequence[int]],
     params: SamplingParams,
     waiting: Sequence[Admission],
     max_rows: int,
-) -> Decoding:
-    return _Decoding(policy, params, max(map(len, waiting)), max_rows, min(sum(map(len, waiting)), max_rows))
-
-
-def _static(
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    params: SamplingParams,
-    waiting: Sequence[Admission],
-    max_rows: int,
+    *,
+    static: bool,
 ) -> Decoding:
     width = max(map(len, waiting))
-    with torch.inference_mode():
-        return StaticDecoding(policy, prompts, params, width, min(len(waiting), max_rows // width))
+    if static:
+        return StaticDecoding(policy, prompts, params, width, slots=min(len(waiting), max_rows // width))
+    return _Decoding(policy, params, width, max_rows, rows=min(sum(map(len, waiting)), max_rows))
 
 
 def _next_admissions(

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-BLOCK = 256
-"""The cumulative distribution is searched in two levels: over blocks of this many tokens, then inside one."""
+BLOCK = 128
+"""The cumulative distribution is searched in two levels: over blocks of this many tokens, then inside one. Vocabularies
+are often multiples of it, which saves a copy."""
 
 
 def row_key(prompt: Sequence[int], occurrence: int, member: int) -> int:
@@ -58,7 +59,7 @@ def sample(
     if temperature == 0:
         tokens = logits.argmax(-1)
     else:
-        logits = restrict(logits / temperature, top_p, top_k)
+        logits = restrict(logits if temperature == 1 else logits / temperature, top_p, top_k)
         tokens = inverse_cdf((logits - logits.amax(-1, keepdim=True)).exp_(), uniform)
     chosen = logits.gather(-1, tokens[:, None])[:, 0]
     return tokens, chosen - logits.logsumexp(-1)
@@ -68,7 +69,8 @@ def inverse_cdf(weights: Tensor, uniform: Tensor) -> Tensor:
     """The first index where the cumulative sum of ``weights`` [B, V] (not normalised) exceeds ``uniform`` [B] of the
     total. A token of weight zero is never drawn."""
     padding = -weights.shape[1] % BLOCK
-    blocks = torch.nn.functional.pad(weights, (0, padding)).unflatten(1, (-1, BLOCK))
+    whole = torch.nn.functional.pad(weights, (0, padding)) if padding else weights
+    blocks = whole.unflatten(1, (-1, BLOCK))
     sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
     goal = uniform * sums[:, -1]
     block = torch.searchsorted(sums, goal[:, None], right=True).clamp_(max=sums.shape[1] - 1)

@@ -170,7 +170,7 @@ def _added(linear: nn.Linear) -> AddedProject:
     if type(linear) is not nn.Linear or linear.bias is not None:
         return lambda x, residual: residual + linear(x)
     weight = linear.weight.detach().T
-    return lambda x, residual: torch.addmm(residual, x, weight)
+    return lambda x, residual: residual.addmm_(x, weight)  # nobody reads the residual after this
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class _StepLayout:
         shares = torch.add(self.hidden, scores, alpha=scale).softmax(-1).to(v.dtype)
         of_prompt, of_own = shares.split([prompt_k.shape[1], self.own], dim=-1)
         out = torch.bmm(of_own.flatten(0, 2), own_v).view_as(queries)
-        out = torch.baddbmm(out, of_prompt.flatten(0, 1).flatten(1, 2), prompt_v)
+        out.baddbmm_(of_prompt.flatten(0, 1).flatten(1, 2), prompt_v)
         return out.view(*shape, -1).transpose(1, 2).reshape(q.shape)
 
 
@@ -234,20 +234,21 @@ class Replayed:
     def __init__(self, step: Step) -> None:
         self.step = step
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.pool = torch.cuda.graph_pool_handle()
+        self.pool, self.beside = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
     def __call__(self, own: int) -> None:
         if own in self.graphs:
             self.graphs[own].replay()
             return
-        # The first step of its kind is computed as it is, on a stream beside: a warm-up, as capturing wants it.
-        beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
+        # The first step of its kind is computed as it is: the warm-up that capturing wants, on the same stream, since
+        # what the libraries set up for a stream must not be set up during the capture.
+        here = torch.cuda.current_stream()
+        self.beside.wait_stream(here)
+        with torch.cuda.stream(self.beside):
             self.step(own)
-        here.wait_stream(beside)
+        here.wait_stream(self.beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.beside):
             self.step(own)  # recorded, not computed
         self.graphs[own] = graph
 
