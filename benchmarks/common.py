@@ -66,8 +66,27 @@ def prompt_texts(tokenizer: Any, shape: Shape) -> list[str]:
     return texts
 
 
+def device() -> str:
+    """Where every side computes: "cuda" where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def wait() -> None:
+    """Until the device has done what it was told: CUDA computes behind the host's back."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
+    """Most memory this process has held so far: of the GPU where it computes on one, else resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -75,18 +94,22 @@ def peak_bytes() -> int:
 @contextmanager
 def stopwatch(times: dict[str, float], name: str) -> Any:
     """Add the seconds of the block to ``times[name]``."""
+    wait()
     start = time.perf_counter()
     yield
+    wait()
     times[name] = times.get(name, 0.0) + time.perf_counter() - start
 
 
 def best_of(repeats: int, run: Callable[[], object]) -> float:
     """Seconds of the fastest of ``repeats`` runs, after one that is not counted."""
     run()
+    wait()
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         run()
+        wait()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
@@ -101,10 +124,11 @@ def in_subprocess(module: str, *arguments: str, limit: float | None = None) -> d
         RuntimeError: it failed; carries the end of what it wrote.
     """
     command = [sys.executable, "-m", module, *arguments]
+    within = _within_memory if device() == "cpu" else None  # the CUDA driver reserves addresses far beyond memory
     root = Path(__file__).parents[1]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=root, timeout=limit, preexec_fn=_within_memory
+            command, capture_output=True, text=True, check=False, cwd=root, timeout=limit, preexec_fn=within
         )
     except subprocess.TimeoutExpired:
         return {"over_seconds": limit}
@@ -181,12 +205,14 @@ def endless(model: str) -> Any:
     return Endless(loaded.model, loaded.tokenizer, loaded.name)
 
 
-def plain_model(model: str, dtype: str = "float32") -> Any:
-    """The same weights as transformers loads them, with its own attention."""
+def plain_model(model: str, dtype: str | None = None) -> Any:
+    """The same weights as transformers loads them, with its own attention, on the same device; ``dtype`` None:
+    bfloat16 on a GPU, float32 elsewhere."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(model_path(model), dtype=getattr(torch, dtype))
+    kind = getattr(torch, dtype or ("bfloat16" if device() == "cuda" else "float32"))
+    return AutoModelForCausalLM.from_pretrained(model_path(model), dtype=kind).to(device())
 
 
 def model_path(model: str) -> str:

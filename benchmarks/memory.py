@@ -28,7 +28,9 @@ H200 = Rates(flops=700e12, bytes_per_second=4.8e12)
 
 def counted(model: str, shape: Shape) -> Forecast:
     config = json.loads((Path(common.model_path(model)) / "config.json").read_text())
-    work = Workload(shape.prompts, shape.prompt, shape.group, shape.response, 16384, weight_bytes=4, device="cpu")
+    sizes = shape.prompts, shape.prompt, shape.group, shape.response, 16384
+    on_cuda = common.device() == "cuda"
+    work = Workload(*sizes, weight_bytes=2 if on_cuda else 4, device="cuda" if on_cuda else "cpu")
     return forecast(ModelSize.of(config), work, H200)
 
 

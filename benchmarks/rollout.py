@@ -41,7 +41,8 @@ def transformers_generate(cache: str | None) -> Side:
         tokenizer = AutoTokenizer.from_pretrained(common.model_path(model))
         plain = common.plain_model(model).eval()
         texts = common.prompt_texts(tokenizer, shape)
-        ids = torch.tensor([tokenizer(text)["input_ids"] for text in texts]).repeat_interleave(shape.group, dim=0)
+        prompts = torch.tensor([tokenizer(text)["input_ids"] for text in texts], device=plain.device)
+        ids = prompts.repeat_interleave(shape.group, dim=0)
         lengths = {"max_new_tokens": shape.response, "min_new_tokens": shape.response}
 
         def run() -> int:

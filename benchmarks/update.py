@@ -45,7 +45,7 @@ def packed(checkpointing: bool) -> Side:
 
         def run() -> None:
             for row in pack(groups, 16384):
-                backward(policy, row, lambda part, logprobs, entropies: -logprobs.sum() / count)
+                backward(policy, row.to(policy.device), lambda part, logprobs, entropies: -logprobs.sum() / count)
                 optimizer.collect()
             optimizer.step(1e-6, 1.0)
 
@@ -63,12 +63,13 @@ def padded(checkpointing: bool) -> Side:
             plain.gradient_checkpointing_enable({"use_reentrant": False})
         optimizer = _optimizer(plain)
         groups = tokens(shape, plain.config.vocab_size)
-        ids = torch.tensor([[*prompt, *completion] for prompt, many in groups for completion in many])
+        every = [[*prompt, *completion] for prompt, many in groups for completion in many]
+        ids = torch.tensor(every, device=plain.device)
         targets = ids[:, shape.prompt :]
 
         def run() -> None:
             logits = plain(ids, use_cache=False, logits_to_keep=shape.response + 1).logits[:, :-1]
-            logprobs = logits.log_softmax(-1).gather(2, targets[..., None])
+            logprobs = logits.float().log_softmax(-1).gather(2, targets[..., None])
             (-logprobs.mean()).backward()
             optimizer.collect()
             optimizer.step(1e-6, 1.0)
