@@ -176,10 +176,12 @@ def forecast(model: ModelSize, work: Workload, rates: Rates) -> Forecast:
     }
     gradients = trained * FP32
     on_device = 0 if offload else gradients
+    # Freed after the rollout, the packed weights leave gaps that fit gradients of their sizes and nothing larger.
+    left = max(0, _packed_bytes(model, work) - gradients)
     scratch = PIECE_BYTES[work.device] if work.optimizer == "adamw8bit" else 0
     passing = {
         "rollout": _rollout_bytes(model, work),
-        "update": on_device + _head_bytes(model, work) + _activation_bytes(model, work),
+        "update": on_device + left + _head_bytes(model, work) + _activation_bytes(model, work),
         "optimizer step": on_device + (0 if offload else scratch) + largest_trained(model, work) * FP32,
     }
     host = {**stepped, "gradients": gradients} if offload else {}
@@ -241,13 +243,16 @@ def _head_bytes(model: ModelSize, work: Workload) -> int:
 
 
 def _rollout_bytes(model: ModelSize, work: Workload) -> int:
-    """Keys and values: every prompt once, every completion's own; the logits of one token of each; on the CPU the
-    weights as oneDNN packs them (``engine.decoder``)."""
+    """Keys and values: every prompt once, every completion's own; the logits of one token of each; packed weights."""
     per_token = 2 * model.layers * model.kv_heads * model.head_width * work.weight_bytes
     completions = work.prompts * work.group
     tokens = work.prompts * work.prompt_tokens + completions * work.response_tokens
-    packed = model.parameters * FP32 if work.device == "cpu" and work.weight_bytes == FP32 else 0
-    return packed + tokens * per_token + completions * model.vocabulary * FP32 * HEAD_COPIES
+    return _packed_bytes(model, work) + tokens * per_token + completions * model.vocabulary * FP32 * HEAD_COPIES
+
+
+def _packed_bytes(model: ModelSize, work: Workload) -> int:
+    """On the CPU, in float32: the weights as oneDNN packs them (``engine.decoder``)."""
+    return model.parameters * FP32 if work.device == "cpu" and work.weight_bytes == FP32 else 0
 
 
 def _seconds(model: ModelSize, work: Workload, rates: Rates) -> dict[str, float]:
