@@ -6,7 +6,8 @@ acts) and one that rewinds (what it ends with). Besides, healthy runs of every o
 - in time: the first alarm of level ``collapse`` came when ``val/accuracy`` of the weights at that step, measured on the
   same cases, was above 80 % of the best look so far;
 - ends well: ``val/accuracy`` of what a rewinding run hands over (its last step; the best checkpoint where the guard
-  stopped it) is within 5 % of the best look of the run, rewound looks among them.
+  stopped it) is within 5 % of the best look of the run, rewound looks among them;
+- healthy: a run that nothing was done to and that kept its score to the end.
 
 Thresholds of ``train/guard.py`` are set on the seeds ``SET_ON`` (``--tune``) and shown on ``SHOWN_ON``.
 
@@ -103,8 +104,9 @@ HEALTHY = (
     ("train.kl_coefficient=0.01", "train.kl_place=reward", "train.kl_estimator=k1"),
     ("train.lr=1e-3", "train.overlong=mask"),
     ("train.lr=2e-4", "rollout.prompts=4", "rollout.group=16"),
+    ("train.lr=1e-3",),
 )
-"""Recipes of healthy runs; each runs on two of the seeds that the thresholds are shown on."""
+"""Recipes that nothing was done to; each runs on two of the seeds that the thresholds are shown on."""
 
 
 def main() -> None:
@@ -160,7 +162,8 @@ def measure(
     told = [_judged(tell(shelf, name, seed)) for name, seed in pairs]
     rewound = [rewind(shelf, name, seed) for name, seed in pairs]
     sound = [(number, seed) for seed in seeds[:2] for number in range(len(HEALTHY))]
-    healthy = [watch_healthy(shelf, number, seed, healthy_steps) for number, seed in sound]
+    watched = [watch_healthy(shelf, number, seed, healthy_steps) for number, seed in sound]
+    healthy = [one for one in watched if not _collapsed(one)]
     return {
         "runs": len(pairs),
         "collapsed_unguarded": sum(one["lost_unguarded"] > IN_TIME for one in told),
@@ -174,6 +177,7 @@ def measure(
         "seeds_shown_on": list(seeds),
         "provoked": [{**one, **other} for one, other in zip(told, rewound, strict=True)],
         "healthy": healthy,
+        "collapsed_of_itself": [one for one in watched if _collapsed(one)],
     }
 
 
@@ -268,6 +272,12 @@ def watch_healthy(shelf: Shelf, number: int, seed: int, steps: int) -> dict[str,
     """What the guard says of a sound run."""
     label = f"healthy-{number}-{seed}"
     return shelf.once(label, partial(_watch_healthy, shelf.folder, label, number, seed, steps))
+
+
+def _collapsed(watched: Mapping[str, Any]) -> bool:
+    """Whether a run that nothing was done to lost its score all the same: an alarm in it is not false."""
+    scores: list[float] = [score for _, score in watched["looks"]]
+    return 1 - scores[-1] / max(scores) > IN_TIME
 
 
 def _watch_healthy(work: Path, label: str, number: int, seed: int, steps: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmarks.collapse import TROUBLES, OutOfTimeError, Shelf, _judged, _rewound, measure
+from benchmarks.collapse import HEALTHY, TROUBLES, OutOfTimeError, Shelf, _collapsed, _judged, _rewound, measure
 from benchmarks.small_clinic import FOREIGN, recipe
 
 from diagnosis_zero.types import Case, Reward
@@ -54,6 +54,11 @@ def test_in_time_is_before_a_fifth_is_lost(alarm: int | None, lost: float, in_ti
     assert _judged({"alarm_step": alarm, "lost_at_alarm": lost})["in_time"] is in_time
 
 
+def test_a_run_that_lost_its_score_is_not_healthy() -> None:
+    assert _collapsed({"looks": [[0, 0.5], [5, 1.0], [10, 0.37]]})
+    assert not _collapsed({"looks": [[0, 0.5], [5, 1.0], [10, 0.85]]})
+
+
 @pytest.mark.parametrize(
     ("looks", "kept", "expected"),
     [
@@ -81,14 +86,14 @@ def test_what_a_rewinding_run_ends_with_by_hand(
 
 @pytest.mark.slow
 def test_small_runs_give_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reward by length is told at the first step at which it can be, and a sound run is not."""
-    name = "reward hack by length"
-    monkeypatch.setitem(TROUBLES, name, replace(TROUBLES[name], steps=8))
-    figures = measure(Shelf(tmp_path), [0], [name], healthy_steps=6)
+    """A reward that is not for the truth is told at the first step at which it can be, and sound runs are not."""
+    name = "bad reward, KL off"
+    monkeypatch.setitem(TROUBLES, name, replace(TROUBLES[name], steps=6))
+    monkeypatch.setattr("benchmarks.collapse.HEALTHY", HEALTHY[:2])
+    figures = measure(Shelf(tmp_path), [20], [name], healthy_steps=6)
     (one,) = figures["provoked"]
-    assert (one["detector"], one["in_time"]) == ("truth-unpaid", True)
-    assert 5 <= one["alarm_step"] <= 8
-    assert [step for step, _ in one["looks"]] == [0, 2, 4, 6, 8]
+    assert (one["detector"], one["alarm_step"], one["in_time"]) == ("truth-unpaid", 5, True)
+    assert [step for step, _ in one["looks"]] == [0, 2, 4, 6]
     assert one["rewinds"] >= 1
     assert figures["in_time"] == figures["alarmed"] == figures["runs"] == 1
-    assert (figures["healthy_steps"], figures["false_alarms"]) == (60, 0)
+    assert (figures["healthy_steps"], figures["false_alarms"]) == (12, 0)
