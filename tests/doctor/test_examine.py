@@ -115,3 +115,9 @@ def test_a_failure_within_a_check_is_an_error_and_no_crash() -> None:
     assert (last.level, last.check) == ("error", "step")
     assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in last.what
     assert "a page more" not in last.what
+
+
+def test_a_recipe_with_an_adapter_and_8_bit_moments_is_stepped_saved_and_resumed(ward: Ward) -> None:
+    notes = ward.notes("lora.rank=4", "train.optimizer=adamw8bit", "train.lr=1e-5")
+    assert [note for note in notes if note.level == "error"] == []
+    assert [note.level for note in notes if note.check == "step.resume"] == ["ok"]
