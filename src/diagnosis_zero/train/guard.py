@@ -1,9 +1,10 @@
 """Watches a run and says when it goes wrong. Every detector is a pure function of the metrics so far.
 
-A metric is compared with the run's own past, never with another run's numbers: the mean of its last few steps against
+A metric is compared with the run's own past: the mean of its last few steps against
 the best mean that as many steps had before. A change counts when it is larger than a share of the past value, than a
 least amount that matters, and than ``NOISE`` standard errors of the metric's own step-to-step noise, so that a detector
-waits longer in a noisy run instead of crying wolf. ``DETECTORS`` holds the thresholds.
+waits longer in a noisy run instead of crying wolf. Where a metric has the same scale in every run (a share of groups, a
+KL in nats a token, a correlation), a bound of its own takes the place of the past. ``DETECTORS`` holds the thresholds.
 
 A detector whose metric the run does not write is silent. What the metrics mean: ``docs/metrics.md``.
 """
