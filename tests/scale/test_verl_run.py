@@ -186,7 +186,8 @@ def test_a_signal_stops_a_run_with_lora_and_what_it_saved_is_merged(recipe: Path
     run = recipe.parent / "runs" / "stopped"
     settings = ("run.name=stopped", "lora.rank=4", 'lora.targets=["q_proj", "up_proj"]', "train.lr=1e-2")
     longer = ("train.steps=100", "checkpoint.every=1", "eval.every=100")
-    process = train(recipe, *(word for text in (*settings, *longer) for word in ("--set", text)))
+    moving = ("train.entropy_coefficient=0.1",)  # a gradient, also where every group of the first step is of one reward
+    process = train(recipe, *(word for text in (*settings, *longer, *moving) for word in ("--set", text)))
     wait_for(run / "verl" / "checkpoints" / "latest_checkpointed_iteration.txt", process)
     started = family(process)
     process.send_signal(signal.SIGTERM)
