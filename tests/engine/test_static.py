@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from diagnosis_zero.engine import lora, static
 from diagnosis_zero.engine.decoder import PROJECTIONS
 from diagnosis_zero.engine.generate import generate
+from diagnosis_zero.engine.layout import pack
+from diagnosis_zero.engine.logprobs import row_logprobs
 from diagnosis_zero.engine.model import Policy, prepare
 from diagnosis_zero.engine.static import Buffers, Step
 from diagnosis_zero.types import Completion, SamplingParams
@@ -99,6 +101,17 @@ def test_an_adapter(policy: Policy, prompts: list[list[int]], targets: tuple[str
     written, worst = both(Policy(model, policy.tokenizer, policy.name), prompts, 2, PARAMS)
     assert worst < 2e-5
     assert written != generate(policy, prompts, 2, PARAMS)
+
+
+def test_sampler_and_trainer_agree_in_bf16(policy: Policy, prompts: list[list[int]]) -> None:
+    own = Policy(copy.deepcopy(policy.model).to(torch.bfloat16), policy.tokenizer, policy.name)
+    written = generate(own, prompts, 4, PARAMS, static=True)
+    data = [(p, [list(c.token_ids) for c in group]) for p, group in zip(prompts, written, strict=True)]
+    [row] = pack(data, 4096)
+    with torch.no_grad():
+        trainer, _ = row_logprobs(own.model, row)
+    sampler = torch.tensor([x for g, m in row.members for x in written[g][m].logprobs])
+    assert float((trainer - sampler).abs().mean()) < 0.03
 
 
 def test_a_stop_string_cuts_what_was_written_until_the_next_look(policy: Policy, prompts: list[list[int]]) -> None:

@@ -56,13 +56,16 @@ def sample(
     ``temperature`` 0 takes the most likely token (its logprob then is that of temperature 1).
     """
     logits = logits.float()
-    if temperature == 0:
-        tokens = logits.argmax(-1)
-    else:
-        logits = restrict(logits if temperature == 1 else logits / temperature, top_p, top_k)
-        tokens = inverse_cdf((logits - logits.amax(-1, keepdim=True)).exp_(), uniform)
-    chosen = logits.gather(-1, tokens[:, None])[:, 0]
-    return tokens, chosen - logits.logsumexp(-1)
+    if temperature not in (0, 1):
+        logits = logits / temperature
+    if temperature:
+        logits = restrict(logits, top_p, top_k)
+    top = logits.amax(-1, keepdim=True)
+    weights = (logits - top).exp_()
+    tokens = inverse_cdf(weights, uniform) if temperature else logits.argmax(-1)
+    # The weights are at hand: logsumexp would pass over the vocabulary several times more.
+    total = weights.sum(-1, dtype=torch.float64).log().float()
+    return tokens, (logits.gather(-1, tokens[:, None]) - top)[:, 0] - total
 
 
 def inverse_cdf(weights: Tensor, uniform: Tensor) -> Tensor:
