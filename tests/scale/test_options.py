@@ -178,6 +178,7 @@ def test_every_start_logs_to_a_file_of_its_own_and_a_resume_names_its_checkpoint
         (["eval.samples=4"], "eval.samples"),
         (["eval.test_cases=4"], "eval.test_cases"),
         (["guard.on_collapse=rewind"], "rewind"),
+        (["run.show_completion=true"], "show_completion"),
         (["train.objective=gspo", "train.dual_clip=3.0"], "dual_clip"),
     ],
 )

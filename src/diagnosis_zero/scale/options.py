@@ -116,6 +116,8 @@ def unmapped(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "eval.samples (verl validates greedily)", "Set it to 0, and draw samples by dz evaluate --samples."
     if recipe.eval.test_cases is not None:
         yield "eval.test_cases (verl does not test)", "Leave it out, and test by dz evaluate RUN --limit."
+    if recipe.run.show_completion:
+        yield "run.show_completion", "Set it to false: the completions of every step are in the run's rollouts."
     if recipe.guard.on_collapse == "rewind":
         yield "guard.on_collapse = 'rewind'", "Take 'stop' or 'warn'."
 
