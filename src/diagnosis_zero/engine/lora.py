@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -143,7 +144,7 @@ def restore(model: Any, folder: str | Path) -> None:
     own = {_PREFIX + _short(name): parameter for name, parameter in model.named_parameters() if "lora_" in name}
     try:
         saved = load_file(path)
-    except Exception as error:  # safetensors raises its own type for a truncated file
+    except (SafetensorError, OSError) as error:
         raise InputError(
             f"the adapter cannot be read ({error})", where=path, mend="Take another checkpoint."
         ) from error
