@@ -124,6 +124,8 @@ class Rollout(_Section):
     """Completions of each prompt."""
     max_tokens: Count = 1024
     temperature: Positive = 1.0
+    curriculum: bool = False
+    """Cases on which the last group was divided come more often (``train.curriculum``); false: shuffled passes."""
     resample: Annotated[int, Field(ge=0)] = 0
     """Rounds in which groups that teach nothing are drawn again on other prompts (dynamic sampling); 0: they stay."""
 

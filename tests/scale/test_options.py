@@ -174,6 +174,7 @@ def test_every_start_logs_to_a_file_of_its_own_and_a_resume_names_its_checkpoint
         (["warmstart.batches=3"], "warm start"),
         (["lora.alpha=16.5"], "lora.alpha = 16.5"),
         (["rollout.resample=2"], "rollout.resample"),
+        (["rollout.curriculum=true"], "rollout.curriculum"),
         (["train.steps=10"], "both train.steps and train.epochs"),
         (["eval.samples=4"], "eval.samples"),
         (["eval.test_cases=4"], "eval.test_cases"),

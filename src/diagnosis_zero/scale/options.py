@@ -109,6 +109,8 @@ def unmapped(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield f"train.dual_clip with {train.objective!r}", "Leave it out: verl has it for token-wise clipping alone."
     if train.steps is not None and train.epochs is not None:
         yield "both train.steps and train.epochs", "Keep one: verl would not save where the epochs end first."
+    if recipe.rollout.curriculum:
+        yield "rollout.curriculum", "Set it to false: verl draws shuffled passes."
     if recipe.rollout.resample:
         mend = "Set it to 0; verl's own, without an end to its rounds, is verl.algorithm.filter_groups.enable = true."
         yield "rollout.resample", mend

@@ -20,7 +20,7 @@ from pathlib import Path
 from diagnosis_zero import config
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine.model import Policy
-from diagnosis_zero.train import checkpoint, guard, observe, opening, start
+from diagnosis_zero.train import checkpoint, curriculum, guard, observe, opening, start
 from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.metrics import MetricsLog, best_step, series
@@ -121,7 +121,7 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     recipe = run.recipe
     rewinds = _rewinds(run.folder)
     seed = recipe.run.seed + rewinds * ORDER_SEEDS
-    cases = cases_of_step(run.splits.train, step, recipe.rollout.prompts, seed)
+    cases = _cases(run, step, seed)
     began = time.perf_counter()
 
     def draw(cases: Sequence[Case]) -> list[Group]:
@@ -140,6 +140,8 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     path = run.folder / "rollouts" / f"step-{step:06d}.parquet"
     silence = [[0.0] * len(group.completions) for group in unused]
     observe.write_rollouts(path, step, [*groups, *unused], [*updated.advantages_BG, *silence], run.think_opened)
+    if recipe.rollout.curriculum:
+        run.pass_rates |= curriculum.of_step(path)
     times = {"time/rollout": written - began, "time/update": ended - written, "time/step": ended - began}
     drawn = observe.resampling_metrics(groups, unused) if recipe.rollout.resample else {}
     seen = {**observe.rollout_metrics(first, run.think_opened), **drawn}
@@ -155,6 +157,13 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     if recipe.run.show_completion:
         run.view.completion(step, first[0])
     return replace(settings, token_budget=updated.token_budget)
+
+
+def _cases(run: Run, step: int, seed: int) -> list[Case]:
+    cases, prompts = run.splits.train, run.recipe.rollout.prompts
+    if run.recipe.rollout.curriculum:
+        return curriculum.cases_of_step(cases, run.pass_rates, step, prompts, seed)
+    return cases_of_step(cases, step, prompts, seed)
 
 
 def _step_of(folder: Path) -> int:
@@ -205,6 +214,8 @@ def _rewind(run: Run, step: int, why: str) -> int:
         run.folder, target, keep_in=run.folder / REWINDS / f"{_rewinds(run.folder) + 1}-at-step-{step}"
     )
     run.log = MetricsLog(run.folder, run.recipe.run.sinks)
+    if run.recipe.rollout.curriculum:
+        run.pass_rates = curriculum.pass_rates(run.folder / "rollouts")
     run.optimizer.load_state(state["optimizer"])
     message = f"from step {step} back to step {target}: {why}"
     run.log.event(target, "rewind", message)

@@ -17,6 +17,7 @@ from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.train import checkpoint, start
+from diagnosis_zero.train.curriculum import PassRates, pass_rates
 from diagnosis_zero.train.metrics import MetricsLog
 from diagnosis_zero.train.optimizer import MasterAdamW
 from diagnosis_zero.train.view import View
@@ -40,6 +41,7 @@ class Run:
     judge: RewardFn | None
     template: str
     think_opened: bool
+    pass_rates: PassRates
     log: MetricsLog
     view: View
 
@@ -107,7 +109,8 @@ def begin(
     reference = start.reference_of(recipe.train.kl_coefficient, policy, checkpoint.folder(folder, 0), dtype)
     opened = start.opens_thinking(policy)
     reward, judge = reward_for(opened), judge_for and judge_for(opened)
-    return Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, log, view)
+    rates = pass_rates(folder / "rollouts") if recipe.rollout.curriculum else {}
+    return Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, rates, log, view)
 
 
 def _optimizer(recipe: Recipe, policy: Policy) -> MasterAdamW:
