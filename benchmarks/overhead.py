@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks import common, small_clinic
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import reward_of
-from diagnosis_zero.train import guard, loop, metrics, observe, step
+from diagnosis_zero.train import guard, loop, metrics, observe
 from diagnosis_zero.train.view import View
 
 STEPS = {"tiny": 21, "smollm2": 3}
@@ -59,7 +59,7 @@ def measure(folder: Path, model: str) -> dict[str, Any]:
         patch.object(observe, "rollout_metrics", watch.around("metrics", observe.rollout_metrics)),
         patch.object(observe, "write_rollouts", watch.around("rollouts", observe.write_rollouts)),
         patch.object(metrics.MetricsLog, "write", watch.around("log", metrics.MetricsLog.write)),
-        patch.object(step, "_step_kl", watch.around("step_kl", step._step_kl)),
+        patch.object(loop, "step_kl", watch.around("step_kl", step.step_kl)),
         patch.object(guard, "check", watch.around("guard", guard.check)),
     )
     for one in timed:

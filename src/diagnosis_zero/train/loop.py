@@ -27,7 +27,7 @@ from diagnosis_zero.train.metrics import MetricsLog, best_step, series
 from diagnosis_zero.train.opening import RewardFor, Run
 from diagnosis_zero.train.resample import replace_silent
 from diagnosis_zero.train.rollout import cases_of_step, rollout
-from diagnosis_zero.train.step import UpdateSettings, update
+from diagnosis_zero.train.step import UpdateSettings, step_kl, update
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Case, Group, SamplingParams
 
@@ -145,7 +145,8 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     times = {"time/rollout": written - began, "time/update": ended - written, "time/step": ended - began}
     drawn = observe.resampling_metrics(groups, unused) if recipe.rollout.resample else {}
     seen = {**observe.rollout_metrics(first, run.think_opened), **drawn}
-    metrics = {**seen, **updated.metrics, "policy/lr": lr, **times}
+    moved = {"policy/step_kl": step_kl(run.policy.model, groups, updated.advantages_BG, settings)}
+    metrics = {**seen, **updated.metrics, **moved, "policy/lr": lr, **times}
     run.log.write(step, "train", metrics)
     if updated.metrics["policy/skipped"]:
         run.log.event(step, "not_finite", "the gradient was not finite: weights left as they were")

@@ -82,8 +82,20 @@ def update(
         norms.append(optimizer.step(lr, settings.max_grad_norm))
     skipped = sum(not torch.isfinite(torch.tensor(norm)).item() for norm in norms)
     metrics = {**mean_metrics(sums, settings.minibatches), "policy/grad_norm": max(norms), "policy/skipped": skipped}
-    metrics["policy/step_kl"] = _step_kl(model, groups, advantages_BG, settings)
     return Updated(metrics, advantages_BG, settings.token_budget)
+
+
+def step_kl(
+    model: Any, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings
+) -> float:
+    """How far the policy now is from the one that wrote, nats a token (k3). On the shortest group that teaches, alone:
+    a forward pass of it is a small part of the update, one of all groups would be a third."""
+    teaching = [group for group, advantages in zip(groups, advantages_BG, strict=True) if any(advantages)] or groups
+    shortest = min(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
+    every_one = replace(settings, credit=replace(settings.credit, overlong="score"))  # those left out of the update too
+    now = _frozen_logprobs(model, {0: shortest}, every_one)
+    wrote = [torch.tensor(shortest.completions[member].logprobs) for _, member in now]
+    return float(k3(torch.cat(wrote), torch.cat(list(now.values())).cpu()).mean())
 
 
 def _within_memory(
@@ -167,19 +179,6 @@ def _frozen_logprobs(model: Any, groups: Mapping[int, Group], settings: UpdateSe
         for row in batch.rows:
             found |= _by_member(row, row_logprobs(model, row.to(model.device), settings.temperature)[0])
     return found
-
-
-def _step_kl(
-    model: Any, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings
-) -> float:
-    """How far the policy now is from the one that wrote, nats a token (k3). On the shortest group that teaches, alone:
-    a forward pass of it is a small part of the update, one of all groups would be a third."""
-    teaching = [group for group, advantages in zip(groups, advantages_BG, strict=True) if any(advantages)] or groups
-    shortest = min(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
-    every_one = replace(settings, credit=replace(settings.credit, overlong="score"))  # those left out of the update too
-    now = _frozen_logprobs(model, {0: shortest}, every_one)
-    wrote = [torch.tensor(shortest.completions[member].logprobs) for _, member in now]
-    return float(k3(torch.cat(wrote), torch.cat(list(now.values())).cpu()).mean())
 
 
 def _by_member(row: PackedRow, values_N: Tensor) -> dict[Member, Tensor]:
