@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks import common, small_clinic
 from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import reward_of
-from diagnosis_zero.train import guard, loop, metrics, observe
+from diagnosis_zero.train import guard, loop, metrics, observe, step
 from diagnosis_zero.train.view import View
 
 STEPS = {"tiny": 21, "smollm2": 3}
