@@ -98,9 +98,11 @@ def test_an_adapter(policy: Policy, prompts: list[list[int]], targets: tuple[str
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.2)
-    written, worst = both(Policy(model, policy.tokenizer, policy.name), prompts, 2, PARAMS)
+    # Not the seed of the others: with two threads one of its draws falls on the border of two tokens, within rounding.
+    params = replace(PARAMS, seed=6)
+    written, worst = both(Policy(model, policy.tokenizer, policy.name), prompts, 2, params)
     assert worst < 2e-5
-    assert written != generate(policy, prompts, 2, PARAMS)
+    assert written != generate(policy, prompts, 2, params)
 
 
 def test_sampler_and_trainer_agree_in_bf16(policy: Policy, prompts: list[list[int]]) -> None:
