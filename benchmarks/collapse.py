@@ -38,11 +38,11 @@ from benchmarks import common
 from benchmarks.small_clinic import FOREIGN, make_inputs, recipe
 from diagnosis_zero import prompts, records
 from diagnosis_zero.cases import export
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.experiment import reward_of
 from diagnosis_zero.parsing import parse
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint, metrics
 from diagnosis_zero.train.guard import DETECTORS
 from diagnosis_zero.train.loop import REWINDS, train
@@ -50,7 +50,7 @@ from diagnosis_zero.train.rollout import rollout
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
 
-SET_ON, SHOWN_ON = (0, 1, 2), (20, 21, 22)
+SET_ON, SHOWN_ON = (0, 1, 2), (30, 31, 32)
 HEALTHY_STEPS = 100
 IN_TIME, ENDS_WELL = 0.2, 0.05
 """Shares of the best score that may be lost when the alarm comes, and at the end of a run that rewinds."""

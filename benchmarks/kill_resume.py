@@ -30,8 +30,8 @@ from safetensors.torch import load_file
 
 from benchmarks import common
 from benchmarks.toy_runs import output, rows, run_whole, start, taught_policy, toy_recipe, without_times, write_inputs
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import evaluation_folder
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint
 
 STEPS = 10

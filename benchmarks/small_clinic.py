@@ -15,10 +15,10 @@ from random import Random
 from benchmarks.toy_runs import save_policy, teach
 from diagnosis_zero import config
 from diagnosis_zero.cases.prepare import prepare
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import tiny
 from diagnosis_zero.parsing import render
 from diagnosis_zero.prompts import SHORT, build_chat, fill
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train.warmstart import Example
 from diagnosis_zero.types import Case
 

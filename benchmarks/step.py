@@ -102,7 +102,7 @@ def peer(model: str, shape: Shape, steps: int, setting: Peer) -> dict[str, Any]:
     measured: list[dict[str, float]] = []
     seen: dict[str, Any] = {}
 
-    class Timed(GRPOTrainer):  # type: ignore[misc]  # TRL carries no types
+    class Timed(GRPOTrainer):
         def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
             with common.stopwatch(measured[-1], "rollout"):
                 completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
@@ -110,7 +110,7 @@ def peer(model: str, shape: Shape, steps: int, setting: Peer) -> dict[str, Any]:
             seen["lengths"] = {len(ids) for ids in completion_ids}
             return completion_ids, logprobs
 
-    class Clock(TrainerCallback):  # type: ignore[misc]  # nor does transformers here
+    class Clock(TrainerCallback):
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
             measured.append({})
             seen["start"] = time.perf_counter()

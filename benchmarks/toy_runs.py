@@ -19,11 +19,11 @@ from rich.console import Console
 
 from diagnosis_zero import config, experiment
 from diagnosis_zero.cases.prepare import prepare
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import tiny
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.parsing import render
 from diagnosis_zero.prompts import SHORT, build_chat, fill
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train.view import View
 from diagnosis_zero.train.warmstart import Example, warm_start
 from diagnosis_zero.types import Case

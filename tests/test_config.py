@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnosis_zero import config
+from diagnosis_zero import recipe as recipe_keys
 from diagnosis_zero.errors import InputError
 
 MINIMAL = """
@@ -158,7 +159,7 @@ def test_missing_key_missing_file_and_broken_toml(tmp_path: Path, recipe_file: P
     beta=st.floats(0.0, 1.0),
     seed=st.integers(-(2**63), 2**63 - 1),
     weights=st.dictionaries(st.text("abc_é .", min_size=1), st.floats(-2.0, 2.0)),
-    objective=st.sampled_from(sorted(config.OBJECTIVE_DEFAULTS)),
+    objective=st.sampled_from(sorted(recipe_keys.OBJECTIVE_DEFAULTS)),
 )
 def test_dump_is_read_back_as_the_same_recipe(
     tmp_path_factory: pytest.TempPathFactory,
@@ -166,14 +167,14 @@ def test_dump_is_read_back_as_the_same_recipe(
     beta: float,
     seed: int,
     weights: dict[str, float],
-    objective: config.Objective,
+    objective: recipe_keys.Objective,
 ) -> None:
-    recipe = config.Recipe(
-        model=config.Model(id='a "quoted" path'),
-        data=config.Data(vignettes=config.Vignettes()),
-        reward=config.Reward(weights=weights),
-        train=config.Train(steps=1, lr=lr, betas=(beta, beta), objective=objective),
-        run=config.Run(name="x", seed=seed, sinks=("tensorboard",)),
+    recipe = recipe_keys.Recipe(
+        model=recipe_keys.Model(id='a "quoted" path'),
+        data=recipe_keys.Data(vignettes=recipe_keys.Vignettes()),
+        reward=recipe_keys.Reward(weights=weights),
+        train=recipe_keys.Train(steps=1, lr=lr, betas=(beta, beta), objective=objective),
+        run=recipe_keys.Run(name="x", seed=seed, sinks=("tensorboard",)),
     )
     path = tmp_path_factory.mktemp("dump") / "config.toml"
     path.write_text(config.dump(recipe), encoding="utf-8")

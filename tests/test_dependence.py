@@ -18,6 +18,7 @@ WITHOUT_TORCH = (
     "types",
     "errors",
     "records",
+    "recipe",
     "config",
     "prompts",
     "parsing",
@@ -42,7 +43,7 @@ NEVER = {
 }
 NEVER["evaluate"] = NEVER["evaluate"] | {f"{PACKAGE}.train"}
 for reader in ("behaviour", "report"):  # they read files only
-    NEVER[reader] = NEVER[reader] | {f"{PACKAGE}.{part}" for part in ("train", "rewards", "cases", "config")}
+    NEVER[reader] = NEVER[reader] | {f"{PACKAGE}.{part}" for part in ("train", "rewards", "cases", "config", "recipe")}
 
 HPO_READER = f"{PACKAGE}.cases.hpo"
 """The reader of HPO's files: behaviour analysis looks findings up in the same terms as the vignettes."""
@@ -52,7 +53,7 @@ ONLY = {  # of the project; types, besides, takes the standard library alone
     "engine": {f"{PACKAGE}.{part}" for part in ("engine", "types", "errors")},
 }
 MAY_READ_CONFIG = (
-    *("cli", "config", "experiment", "supervised", "demo", "scale", "doctor"),
+    *("cli", "config", "recipe", "experiment", "supervised", "demo", "scale", "doctor"),
     *("train.loop", "train.opening", "train.start"),
 )
 """Where a run is put together: the commands, the experiments they start, and the loop with its opening."""
@@ -107,7 +108,7 @@ def broken(module: str, one: Import) -> str | None:
         return "types imports the standard library only"
     if within(one.target, {f"{PACKAGE}.cli"}) and part != "cli":
         return "nobody imports cli"
-    if within(one.target, {f"{PACKAGE}.config"}) and not within(name, MAY_READ_CONFIG):
+    if within(one.target, {f"{PACKAGE}.config", f"{PACKAGE}.recipe"}) and not within(name, MAY_READ_CONFIG):
         return "config is read where a run is put together only"
     if within(one.target, OF_AN_EXTRA) and not one.in_function:
         return f"{one.target.split('.')[0]} is of an extra: imported inside the function that needs it"

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from benchmarks.toy_runs import taught_policy, toy_recipe, write_inputs
 
-from diagnosis_zero import config, experiment
+from diagnosis_zero import experiment
+from diagnosis_zero import recipe as recipe_keys
 from diagnosis_zero.cases import export
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import SAMPLED, Outcome, evaluation_folder, judge_of, reward_of
 from diagnosis_zero.parsing import render
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.records import read_json, read_jsonl
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Answer, Case, RewardFn, Verdict
@@ -106,7 +107,7 @@ def test_the_judge_is_of_another_kind_than_the_reward(inputs: Path, tmp_path: Pa
     case = Case("c", "made", "c", "A patient.", ("Usher syndrome type 2",))
     answers = {name: render("sign", f"usher syndrome type {name}") for name in "23"}
     recipe = toy_recipe(inputs, tmp_path)  # its reward goes by letters
-    vignettes = recipe.model_copy(update={"data": config.Data(vignettes=config.Vignettes())})
+    vignettes = recipe.model_copy(update={"data": recipe_keys.Data(vignettes=recipe_keys.Vignettes())})
 
     def opinions(reward: RewardFn) -> list[float]:
         return [reward(answers[name], case).parts["accuracy"] for name in "23"]
@@ -114,5 +115,5 @@ def test_the_judge_is_of_another_kind_than_the_reward(inputs: Path, tmp_path: Pa
     assert opinions(reward_of(recipe)) == [1.0, 1.0]
     assert opinions(judge_of(recipe)) == [1.0, 0.0]
     assert opinions(judge_of(vignettes)) == [1.0, 0.0]
-    by_meaning = recipe.model_copy(update={"reward": config.Reward(method="ontology", catalogue="none")})
+    by_meaning = recipe.model_copy(update={"reward": recipe_keys.Reward(method="ontology", catalogue="none")})
     assert opinions(judge_of(by_meaning)) == [1.0, 1.0]

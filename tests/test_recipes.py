@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from diagnosis_zero import config
+from diagnosis_zero import recipe as recipe_keys
 from diagnosis_zero.cases.teacher import TEACHERS
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.rewards.accuracy import METHODS
@@ -50,7 +51,7 @@ def test_seed_recipe_holds_the_originals_hyperparameters(size: str) -> None:
     assert (recipe.eval.every, recipe.checkpoint.every) == (10, 50)
 
 
-@pytest.mark.parametrize("objective", sorted(config.OBJECTIVE_DEFAULTS))
+@pytest.mark.parametrize("objective", sorted(recipe_keys.OBJECTIVE_DEFAULTS))
 def test_every_objective_has_a_recipe_that_is_what_its_name_says(objective: str) -> None:
     train = config.load(config.shipped(objective)).train
     assert train.objective == objective
@@ -71,13 +72,13 @@ def test_names_that_a_recipe_may_choose_are_those_the_modules_offer() -> None:
     def choices(section: type[BaseModel], key: str) -> set[str]:
         return set(get_args(section.model_fields[key].annotation))
 
-    assert choices(config.Train, "objective") == set(loss.OBJECTIVES) == set(config.OBJECTIVE_DEFAULTS)
-    assert choices(config.Train, "aggregation") == set(loss.AGGREGATIONS)
-    assert choices(config.Train, "kl_estimator") == set(loss.KL_ESTIMATORS)
-    assert choices(config.Train, "normalise") == set(NORMALISE)
-    assert choices(config.Reward, "method") == set(METHODS)
-    assert choices(config.Warmstart, "teacher") == set(TEACHERS)
-    assert set(get_args(config.Sink)) == set(SINKS)
+    assert choices(recipe_keys.Train, "objective") == set(loss.OBJECTIVES) == set(recipe_keys.OBJECTIVE_DEFAULTS)
+    assert choices(recipe_keys.Train, "aggregation") == set(loss.AGGREGATIONS)
+    assert choices(recipe_keys.Train, "kl_estimator") == set(loss.KL_ESTIMATORS)
+    assert choices(recipe_keys.Train, "normalise") == set(NORMALISE)
+    assert choices(recipe_keys.Reward, "method") == set(METHODS)
+    assert choices(recipe_keys.Warmstart, "teacher") == set(TEACHERS)
+    assert set(get_args(recipe_keys.Sink)) == set(SINKS)
 
 
 def test_shipped_recipe_by_a_wrong_name() -> None:

@@ -10,13 +10,14 @@ from benchmarks.toy_runs import taught_policy, toy_cases, toy_recipe, write_inpu
 from diagnosis_zero import experiment, supervised
 from diagnosis_zero.cases import export
 from diagnosis_zero.cases.prepare import prepare
-from diagnosis_zero.config import Recipe, load
+from diagnosis_zero.config import load
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.compare import compare
 from diagnosis_zero.evaluate.target import targets
 from diagnosis_zero.experiment import evaluation_folder
 from diagnosis_zero.parsing import parse
 from diagnosis_zero.prompts import SHORT
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.records import read_jsonl
 from diagnosis_zero.supervised import Schedule, examples, fine_tune
 from diagnosis_zero.types import Answer

@@ -10,9 +10,9 @@ from statistics import fmean
 from typing import Any
 
 from diagnosis_zero import config, experiment, records
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.compare import Comparison
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.types import Case
 
 QUICK = (

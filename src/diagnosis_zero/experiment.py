@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from diagnosis_zero import prompts
 from diagnosis_zero.behaviour.analyse import analyse
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.evaluate.compare import Comparison, compare
 from diagnosis_zero.evaluate.run import evaluate
 from diagnosis_zero.parsing import parse
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.report.build import build
 from diagnosis_zero.rewards import build_reward
 from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnosis_zero import config, prompts, records
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.compare import Comparison, compare
 from diagnosis_zero.experiment import evaluate_policy, evaluation_folder
 from diagnosis_zero.parsing import render
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.types import Case
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from benchmarks.toy_runs import raw_policy, save_policy, teach, toy_cases, toy_e
 
 from diagnosis_zero import config
 from diagnosis_zero.cases.prepare import prepare
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.examine import examine
 from diagnosis_zero.doctor.notes import Note
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.prompts import SHORT
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.types import Case
 
 HEALTHY = (

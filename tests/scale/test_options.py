@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from diagnosis_zero import config
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.scale.options import Options, Place, command, flattened, options, unmapped, written
 
 PLACE = Place("Qwen/Qwen2.5-7B-Instruct", ("/data/train.parquet",), ("/data/val.parquet",), Path("/runs/x/verl"))

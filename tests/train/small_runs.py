@@ -13,7 +13,7 @@ from benchmarks.toy_runs import output, run_whole
 from rich.console import Console
 
 from diagnosis_zero import experiment
-from diagnosis_zero.config import Recipe
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train.view import View
 
 DEADLINE = 1200.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.collapse import HEALTHY, TROUBLES, OutOfTimeError, Shelf, _collapsed, _judged, _rewound, measure
+from benchmarks.collapse_figure import draw
 from benchmarks.small_clinic import FOREIGN, recipe
 
 from diagnosis_zero.types import Case, Reward
@@ -97,3 +98,18 @@ def test_small_runs_give_every_figure(tmp_path: Path, monkeypatch: pytest.Monkey
     assert one["rewinds"] >= 1
     assert figures["in_time"] == figures["alarmed"] == figures["runs"] == 1
     assert (figures["healthy_steps"], figures["false_alarms"]) == (12, 0)
+
+
+def test_figure_has_a_panel_a_trouble_and_a_mark_an_alarm(tmp_path: Path) -> None:
+    def told(trouble: str, alarm: int | None) -> dict[str, object]:
+        score = {"alarm_step": alarm, "at_alarm": 0.8, "best": 0.9}
+        return {"trouble": trouble, **score, "looks": [[0, 0.5], [2, 0.9], [4, 0.1]]}
+
+    out = tmp_path / "figure.svg"
+    draw([told("too fast", 2), told("too fast", None), told("too long", 4)], out)
+    drawn = out.read_text()
+    assert drawn.count('id="alarm"') == 2
+    assert "too fast" in drawn
+    assert "too long" in drawn
+    draw([told("too fast", 2), told("too fast", None), told("too long", 4)], tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_text() == drawn

@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from diagnosis_zero import config, experiment
 from diagnosis_zero.cases import export
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.records import read_json
 from diagnosis_zero.train import checkpoint
-from diagnosis_zero.train.loop import learning_rate, train
+from diagnosis_zero.train.loop import learning_rate, train, watches_distance
 from diagnosis_zero.types import Case, Reward, RewardFn
 
 Called = list[tuple[int, list[str]]]
@@ -308,6 +308,11 @@ def test_the_handlers_of_signals_are_given_back(short_run: Recipe) -> None:
 def test_warm_up_by_hand() -> None:
     assert [learning_rate(step, 1.0, 3) for step in range(1, 6)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert learning_rate(1, 2e-6, 0) == 2e-6
+
+
+def test_distance_is_watched_closely_while_the_learning_rate_is_new() -> None:
+    assert all(watches_distance(step, warmup=5) for step in range(1, 26))
+    assert [step for step in range(26, 40) if watches_distance(step, warmup=5)] == [28, 32, 36]
 
 
 def test_looking_and_saving_do_not_touch_the_numbers(toy_inputs: Path, tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from small_runs import finish, run_signalled
 from transformers import AutoModelForCausalLM
 
 from diagnosis_zero.cli.export import export
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import lora
 from diagnosis_zero.engine.generate import encode_chat, load_generator
 from diagnosis_zero.evaluate.target import targets
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint
 
 STEPS = 8

@@ -11,8 +11,8 @@ from benchmarks.toy_runs import rows, run_whole, start, toy_recipe, without_time
 from safetensors.torch import load_file
 from small_runs import finish, run_killed, run_signalled
 
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.experiment import evaluation_folder
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint
 
 STEPS = 20

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from benchmarks.toy_runs import rows, toy_recipe
 
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint
 from diagnosis_zero.train.loop import train
 from diagnosis_zero.types import Case, Reward, RewardFn

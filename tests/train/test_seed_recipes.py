@@ -16,9 +16,9 @@ from benchmarks.toy_runs import raw_policy, toy_cases
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from diagnosis_zero import config, prompts
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train.loop import _sampling, _update_settings, learning_rate
 from diagnosis_zero.train.optimizer import MasterAdamW
 from diagnosis_zero.train.rollout import rollout

@@ -31,8 +31,7 @@ UNPACKING_FAULTS = (
     zipfile.BadZipFile,  # a damaged header, or a checksum that does not fit
     zlib.error,  # damaged deflated bytes
     EOFError,  # the member ends too soon
-    RuntimeError,  # it wants a password
-    NotImplementedError,  # packed by a method that Python does not know
+    RuntimeError,  # it wants a password, or is packed by a method that Python does not know
     OSError,  # the disk, and damaged bz2
 )
 
@@ -121,14 +120,16 @@ def parse(raw: bytes, where: str) -> Case | Rejected:
     """One packet as a case, or why it is none."""
     try:
         if len(raw) > LARGEST:
-            raise _Unfit("too_large", f"more than {LARGEST >> 20} MB, which no single patient needs")
+            raise _UnfitError("too_large", f"more than {LARGEST >> 20} MB, which no single patient needs")
         return _case(_packet(raw), where)
-    except _Unfit as unfit:
+    except _UnfitError as unfit:
         text = raw.decode("utf-8", errors="replace") if len(raw) <= LARGEST else ""
         return Rejected(where, None, unfit.reason, unfit.message, text)
 
 
-class _Unfit(Exception):  # noqa: N818 - a finding, not an error of the program: the packet is no case
+class _UnfitError(Exception):
+    """The packet is no case."""
+
     def __init__(self, reason: str, message: str) -> None:
         self.reason, self.message = reason, message
         super().__init__(message)
@@ -139,30 +140,34 @@ def _packet(raw: bytes) -> Phenopacket:
         value = json.loads(raw.decode("utf-8-sig"))
         json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair, "\\ud800": no character
     except UnicodeEncodeError as error:
-        raise _Unfit("not_utf8", "holds half of a surrogate pair (\\ud...). Mend the escape.") from error
+        raise _UnfitError("not_utf8", "holds half of a surrogate pair (\\ud...). Mend the escape.") from error
     except UnicodeDecodeError as error:
-        raise _Unfit("not_utf8", f"not UTF-8 ({error.reason} at byte {error.start}). Convert the file.") from error
+        raise _UnfitError("not_utf8", f"not UTF-8 ({error.reason} at byte {error.start}). Convert the file.") from error
     except (ValueError, RecursionError) as error:
-        raise _Unfit("not_json", f"not JSON ({error}). Mend or remove the file.") from error
+        raise _UnfitError("not_json", f"not JSON ({error}). Mend or remove the file.") from error
     _check_kind(value)
     try:
         return Phenopacket.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise _Unfit("malformed", f"field {field!r}: {first['msg']}. Is this schema 2.0?") from error
+        raise _UnfitError("malformed", f"field {field!r}: {first['msg']}. Is this schema 2.0?") from error
 
 
 def _check_kind(value: Any) -> None:
     """Tell apart what else comes as JSON beside phenopackets of schema 2."""
     if not isinstance(value, dict):
-        raise _Unfit("not_a_packet", f"a JSON {type(value).__name__}, where one phenopacket (an object) is expected")
+        raise _UnfitError(
+            "not_a_packet", f"a JSON {type(value).__name__}, where one phenopacket (an object) is expected"
+        )
     if "proband" in value or "members" in value:
-        raise _Unfit("not_a_packet", "a Family or Cohort message. Give its phenopackets as files of their own.")
+        raise _UnfitError("not_a_packet", "a Family or Cohort message. Give its phenopackets as files of their own.")
     if _is_version_1(value):
-        raise _Unfit("schema_1", "a phenopacket of schema 1. Convert it to schema 2 (phenopacket-tools does).")
+        raise _UnfitError("schema_1", "a phenopacket of schema 1. Convert it to schema 2 (phenopacket-tools does).")
     if not {"subject", "phenotypicFeatures", "diseases", "interpretations"} & value.keys():
-        raise _Unfit("not_a_packet", "not a phenopacket: no subject, phenotypicFeatures, diseases, interpretations")
+        raise _UnfitError(
+            "not_a_packet", "not a phenopacket: no subject, phenotypicFeatures, diseases, interpretations"
+        )
 
 
 def _is_version_1(value: dict[str, Any]) -> bool:
@@ -203,16 +208,18 @@ def _diagnosis(packet: Phenopacket) -> tuple[str, tuple[str, ...]]:
     excluded = {entry.term.id for entry in packet.diseases if entry.excluded}
     found = list(dict.fromkeys(term.id for term in stated))
     if excluded and (not found or excluded & set(found)):
-        raise _Unfit("excluded_disease", f"the disease {min(excluded)} is stated as excluded: there is no diagnosis")
+        raise _UnfitError(
+            "excluded_disease", f"the disease {min(excluded)} is stated as excluded: there is no diagnosis"
+        )
     if not found:
         unsolved = " (its interpretations are unsolved)" if packet.interpretations else ""
-        raise _Unfit("missing_diagnosis", f"no disease{unsolved}. Add it under diseases or interpretations.")
+        raise _UnfitError("missing_diagnosis", f"no disease{unsolved}. Add it under diseases or interpretations.")
     if len(found) > 1:
-        raise _Unfit("several_diagnoses", f"{len(found)} diagnoses ({', '.join(found)}), one is needed")
+        raise _UnfitError("several_diagnoses", f"{len(found)} diagnoses ({', '.join(found)}), one is needed")
     names = (name.strip() for term in stated for name in term.label.split(";"))
     unique = tuple(dict.fromkeys(filter(None, names)))
     if not unique:
-        raise _Unfit("missing_diagnosis", f"the disease {found[0]} has no label. Add its name.")
+        raise _UnfitError("missing_diagnosis", f"the disease {found[0]} has no label. Add its name.")
     return found[0], unique
 
 
@@ -236,15 +243,15 @@ def _findings(features: Sequence[PhenotypicFeature]) -> tuple[Told, ...]:
     told = tuple(dict.fromkeys(map(_told, features)))
     present = {finding.id: finding.label for finding in told if not finding.excluded}
     if not present:
-        raise _Unfit("no_findings", "no observed phenotypic feature: nothing to diagnose from")
+        raise _UnfitError("no_findings", "no observed phenotypic feature: nothing to diagnose from")
     if both := [finding.label for finding in told if finding.excluded and finding.id in present]:
-        raise _Unfit("contradiction", f"{both[0]!r} is both observed and excluded. Keep one of the two.")
+        raise _UnfitError("contradiction", f"{both[0]!r} is both observed and excluded. Keep one of the two.")
     return told
 
 
 def _told(feature: PhenotypicFeature) -> Told:
     if not feature.type.label.strip():
-        raise _Unfit("malformed", f"the feature {feature.type.id} has no label")
+        raise _UnfitError("malformed", f"the feature {feature.type.id} has no label")
     return Told(
         id=feature.type.id,
         label=feature.type.label.strip(),
@@ -273,7 +280,7 @@ def _iso(text: str) -> str:
     try:
         duration(text)
     except ValueError as error:
-        raise _Unfit("bad_age", f"{error}. Expected for example P3Y6M.") from error
+        raise _UnfitError("bad_age", f"{error}. Expected for example P3Y6M.") from error
     return text
 
 

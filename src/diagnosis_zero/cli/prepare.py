@@ -89,7 +89,7 @@ def _takes_options(command: Callable[..., None]) -> Callable[..., None]:
         options = Options(**{parameter.name: given.pop(parameter.name) for parameter in shared})
         command(**given, options=options)
 
-    run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # Typer reads it
+    vars(run)["__signature__"] = signature.replace(parameters=[*own, *shared])  # Typer reads it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
     return run
 

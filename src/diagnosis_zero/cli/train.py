@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from diagnosis_zero.config import Recipe
+    from diagnosis_zero.recipe import Recipe
 
 
 def register(app: typer.Typer) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diagnosis_zero import prompts, records
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.engine.generate import encode_chat
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train.start import Splits
 from diagnosis_zero.train.warmstart import Example
 from diagnosis_zero.types import Case

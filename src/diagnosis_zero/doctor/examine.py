@@ -16,7 +16,6 @@ import torch
 
 from diagnosis_zero import config, experiment, prompts
 from diagnosis_zero.cases import vignettes
-from diagnosis_zero.config import Recipe, Vignettes
 from diagnosis_zero.doctor import machine, model, resources, settings
 from diagnosis_zero.doctor.cases import examine_lengths, examine_splits, examine_truncation, named
 from diagnosis_zero.doctor.model import Opened
@@ -26,6 +25,7 @@ from diagnosis_zero.doctor.step import examine_step, examine_trial
 from diagnosis_zero.doctor.template import completion, examine_template
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe, Vignettes
 from diagnosis_zero.train import start
 from diagnosis_zero.types import Case
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from diagnosis_zero import config
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint
 
 OURS = "diagnosis-zero"

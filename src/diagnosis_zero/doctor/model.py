@@ -17,12 +17,12 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from diagnosis_zero import prompts
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine import tiny
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import start
 from diagnosis_zero.train.warmstart import Example
 from diagnosis_zero.types import Case
@@ -212,6 +212,7 @@ def _damage(path: Path) -> str:
 
 def _not_finite(path: Path) -> Iterator[str]:
     with safe_open(path, framework="pt") as tensors:
-        for name in tensors.keys():  # noqa: SIM118 - safetensors' handle cannot be iterated
+        names: list[str] = tensors.keys()  # the handle itself cannot be iterated
+        for name in names:
             if not bool(torch.isfinite(tensors.get_tensor(name)).all()):
                 yield name

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from diagnosis_zero import config
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.model import Opened
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.engine.model import resolve_dtype
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train.forecast import (
     FP32,
     MOMENT_BYTES,

@@ -10,10 +10,10 @@ from random import Random
 
 from rapidfuzz import process
 
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.doctor.template import THOUGHT, as_generated, completion
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.rewards import DEFAULT_WEIGHTS
 from diagnosis_zero.types import Case, Reward, RewardFn
 

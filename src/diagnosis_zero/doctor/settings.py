@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diagnosis_zero import config
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.notes import Note, ok, warning
+from diagnosis_zero.recipe import Recipe
 
 HIGHEST_LR = 1e-5
 """Learning rate above which full training of a pretrained model by policy gradients tends to blow up; published runs

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from diagnosis_zero import prompts
 from diagnosis_zero.cases import export
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.doctor.notes import Note, error, ok, warning
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import metrics, observe
 from diagnosis_zero.train.loop import train
 from diagnosis_zero.train.rollout import rollout

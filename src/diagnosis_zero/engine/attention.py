@@ -11,7 +11,7 @@ of the prompt's keys is ever made. On CUDA the same pattern is one FlexAttention
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -89,9 +89,8 @@ class GroupLayout:
             self.kept[layer] = (k, v)
         if q.is_cuda:
             return self._flex(q, k, v, scale)
-        # torch gives Function.apply no types
-        out: Tensor = _PiecewiseAttention.apply(q, k, v, self.spans, scale)  # type: ignore[no-untyped-call]
-        return out
+        piecewise: Callable[..., Tensor] = _PiecewiseAttention.apply
+        return piecewise(q, k, v, self.spans, scale)
 
     def _flex(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         if self._mask is None:

@@ -20,8 +20,6 @@ from diagnosis_zero.types import Chat
 SHARD = "5GB"
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 """Largest difference of logits, as a share of the largest logit: kernels differ, weights do not."""
-FROM_FOLDER: dict[str, Any] = {"dtype": "auto", "use_safetensors": True, "trust_remote_code": False}
-"""How a checkpoint is read: as it was written, and without running code that lies beside it."""
 SAME_IN_LLAMA = (
     "vocab_size",
     "hidden_size",
@@ -55,7 +53,7 @@ def export(checkpoint: Path, folder: Path, chats: Sequence[Chat], max_tokens: in
     try:
         base = lora.base_of(checkpoint) or checkpoint
         tokenizer = load_tokenizer(base, False)
-        model = AutoModelForCausalLM.from_pretrained(base, **FROM_FOLDER).eval()
+        model = _read(base)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot be loaded ({error})", where=checkpoint) from error
     ids = [encode_chat(tokenizer, chat) for chat in chats]
@@ -127,6 +125,12 @@ def _write_for_older_readers(folder: Path) -> None:
     _write(path, tokenizer)
 
 
+def _read(folder: Path) -> Any:
+    """The model as it was written, for inference, without running code that lies beside it."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True, trust_remote_code=False)
+    return model.eval()
+
+
 def _write(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -136,7 +140,7 @@ def _check(folder: Path, chats: Sequence[Chat], ids: Sequence[Sequence[int]], ex
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if [encode_chat(tokenizer, chat) for chat in chats] != list(ids):
         raise InputError("the tokenizer reads back otherwise than it was saved", where=folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, **FROM_FOLDER).eval()
+    model = _read(folder)
     off = (_logits(model, ids[0]) - expected).abs().max() / expected.abs().max()
     if not off <= TOLERANCE[model.dtype]:
         raise InputError(

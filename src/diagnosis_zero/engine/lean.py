@@ -7,6 +7,7 @@ values are those of the model's own modules to the last bit; the gradients are t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -24,9 +25,8 @@ def make_lean(model: Any) -> None:
 
 
 def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
-    # torch gives Function.apply no types
-    out: Tensor = _RmsNorm.apply(hidden_states, self.weight, self.variance_epsilon)  # type: ignore[no-untyped-call]
-    return out
+    norm: Callable[..., Tensor] = _RmsNorm.apply
+    return norm(hidden_states, self.weight, self.variance_epsilon)
 
 
 def _mlp_forward(self: Any, x: Tensor) -> Tensor:
@@ -34,8 +34,8 @@ def _mlp_forward(self: Any, x: Tensor) -> Tensor:
     if type(down) is not nn.Linear or down.bias is not None:  # LoRA, say
         own: Tensor = down(self.act_fn(gate) * up)
         return own
-    out: Tensor = _GatedDown.apply(gate, up, down.weight)
-    return out
+    gated: Callable[..., Tensor] = _GatedDown.apply
+    return gated(gate, up, down.weight)
 
 
 class _RmsNorm(torch.autograd.Function):

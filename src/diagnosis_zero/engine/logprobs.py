@@ -90,9 +90,8 @@ def logits(hidden: Tensor, weight: Tensor) -> Tensor:
 
 def token_logprobs(hidden_N: Tensor, weight: Tensor, targets_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Logprob of ``targets_N`` and entropy, both fp32 [N], for hidden states [N, H] and head weight [V, H]."""
-    # torch gives Function.apply no types
-    logprobs, entropies = _ChunkedHead.apply(hidden_N, weight, targets_N, temperature)  # type: ignore[no-untyped-call]
-    return logprobs, entropies
+    head: Callable[..., tuple[Tensor, Tensor]] = _ChunkedHead.apply
+    return head(hidden_N, weight, targets_N, temperature)
 
 
 def _chunks(lengths: Sequence[int], device: str) -> list[slice]:

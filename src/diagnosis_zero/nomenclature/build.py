@@ -19,7 +19,7 @@ from diagnosis_zero.nomenclature.index import Entry, Said, pack
 from diagnosis_zero.nomenclature.index import entry as new_entry
 from diagnosis_zero.nomenclature.normalise import Name, analyse
 from diagnosis_zero.nomenclature.phrases import learn
-from diagnosis_zero.nomenclature.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+from diagnosis_zero.nomenclature.schema import APPLICATION_ID, INSERT, SCHEMA_VERSION, TABLES
 
 
 @dataclass(slots=True)
@@ -107,19 +107,12 @@ def _write(facts: Collected, path: Path, about: Mapping[str, object]) -> dict[st
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         database.executescript(TABLES)
         for table, rows in tables.items():
-            _insert(database, table, rows)
+            database.executemany(INSERT[table], rows)
         database.commit()
         database.execute("VACUUM")
     finally:
         database.close()
     return counts
-
-
-def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
-    listed = list(rows)
-    if listed:
-        marks = ", ".join("?" * len(listed[0]))
-        database.executemany(f"INSERT INTO {table} VALUES ({marks})", listed)  # noqa: S608 - our own names
 
 
 def _number_named_parents(facts: Collected) -> None:

@@ -61,12 +61,12 @@ class Catalogue:
     def __reduce__(self) -> tuple[Any, ...]:
         return Catalogue.open, (self.path,)
 
-    def _rows(self, query: str, key: object) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         if self._process != os.getpid():  # a connection is not carried across a fork
             uri = f"file:{quote(str(self.path.resolve()))}?mode=ro&immutable=1"
             self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
             self._process = os.getpid()
-        return self._database.execute(query, (key,)).fetchall()
+        return self._database.execute(query, values).fetchall()
 
     def find(self, name: str) -> Found:
         """The entries that a name means (cached); empty where the catalogue does not hold it."""
@@ -95,8 +95,8 @@ class Catalogue:
     def _keys_from(self, text: str, limit: int) -> list[str]:
         """The keys that begin with ``text`` (``limit`` of them; -1: all); none for a text without letters or digits."""
         key = literal_key(text)
-        query = f"SELECT key FROM form WHERE key >= ?1 AND key < ?1 || '~' LIMIT {limit:d}"  # noqa: S608 - our number
-        return [found for (found,) in self._rows(query, key)] if key else []
+        query = "SELECT key FROM form WHERE key >= ?1 AND key < ?1 || '~' LIMIT ?2"
+        return [found for (found,) in self._rows(query, key, limit)] if key else []
 
     def principal(self, name: str) -> frozenset[int]:
         """What the first authority that uses the name means by it, and what the others mean that may be the same
@@ -172,7 +172,7 @@ class Catalogue:
 
     @cached_property
     def _phrases(self) -> dict[Phrase, frozenset[Phrase]]:
-        rows = self._rows("SELECT one, other FROM equivalent WHERE ?", 1)
+        rows = self._rows("SELECT one, other FROM equivalent")
         learned = [(tuple(one.split()), tuple(other.split())) for one, other in rows]
         return by_phrase((*vocabulary.EQUIVALENT, *learned))
 
@@ -189,15 +189,15 @@ class Catalogue:
 
     def meta(self) -> dict[str, Any]:
         """What the file says of itself: sources, versions, counts."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta WHERE ?", 1)}
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
 
     def conflicts(self) -> list[str]:
         """Links that were not followed, in words."""
-        return [text for (text,) in self._rows("SELECT text FROM conflict WHERE ?", 1)]
+        return [text for (text,) in self._rows("SELECT text FROM conflict")]
 
     def entries(self) -> Iterator[tuple[int, bool]]:
         """(number, whether it is a grouping) of every entry."""
-        for number, grouping in self._rows("SELECT entry, grouping FROM entry WHERE ? ORDER BY entry", 1):
+        for number, grouping in self._rows("SELECT entry, grouping FROM entry ORDER BY entry"):
             yield number, bool(grouping)
 
 

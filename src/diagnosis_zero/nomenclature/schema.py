@@ -23,3 +23,15 @@ entries with what they stand under (``index``). ``form``: the same keys, in orde
 grouping. ``identifier``: every id that means it. ``name``: as the sources write it, and taken apart
 (``normalise.Name``). ``word``: in how many names a word stands. ``equivalent``: phrases that the synonyms of at least
 two diseases exchange."""
+
+INSERT = {
+    "meta": "INSERT INTO meta VALUES (?, ?)",
+    "packed": "INSERT INTO packed VALUES (?, ?)",
+    "form": "INSERT INTO form VALUES (?)",
+    "entry": "INSERT INTO entry VALUES (?, ?, ?)",
+    "identifier": "INSERT INTO identifier VALUES (?, ?)",
+    "name": "INSERT INTO name VALUES (?, ?, ?, ?, ?, ?)",
+    "word": "INSERT INTO word VALUES (?, ?)",
+    "equivalent": "INSERT INTO equivalent VALUES (?, ?, ?)",
+    "conflict": "INSERT INTO conflict VALUES (?)",
+}

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diagnosis_zero.config import Lora, Recipe
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Lora, Recipe
 
 Options = dict[str, Any]
 """verl's option by its dotted name; a leading ``+`` adds a key that verl's own configuration leaves open."""

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from diagnosis_zero import prompts
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.rewards.adapters import compute_score
 from diagnosis_zero.scale import options
 from diagnosis_zero.scale.options import Place

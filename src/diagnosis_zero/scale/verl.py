@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from diagnosis_zero import prompts, records
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.report.build import build
 from diagnosis_zero.scale import options, place, preflight, process, run_folder
 from diagnosis_zero.scale.options import Options

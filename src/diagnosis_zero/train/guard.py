@@ -107,12 +107,12 @@ def stays_above(key: str, *, bound: float, steps: int = 10) -> Detector:
 
 
 def typically_above(key: str, *, bound: float, steps: int) -> Detector:
-    """The median of the last steps is above the bound."""
+    """The median of the last values is above the bound; not every step need have one."""
 
     def detect(history: History) -> str | None:
         values = history(key)[-steps:]
         usual = float(np.median(values)) if len(values) == steps else 0.0
-        return f"{key} is {usual:.3g} (median of {steps} steps), above {bound:g}" if usual > bound else None
+        return f"{key} is {usual:.3g} (median of {steps} looks), above {bound:g}" if usual > bound else None
 
     return detect
 

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from diagnosis_zero import config
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint, curriculum, guard, observe, opening, start
 from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
@@ -33,6 +33,10 @@ from diagnosis_zero.types import Case, Group, SamplingParams
 
 STEP_SEEDS = 1_000_003
 """Sampling seeds of different runs' steps do not meet: seed = run.seed * STEP_SEEDS + step."""
+
+CLOSELY, LATER = 20, 4
+"""``policy/step_kl`` is measured at each step of the warm-up and twenty after, then at every fourth: a learning rate
+that is too high shows at once, and the forward pass is 3 % of a short step."""
 
 ORDER_SEEDS = 7_919
 """After a rewind the cases come in another order: that of a seed so much higher."""
@@ -145,8 +149,9 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     times = {"time/rollout": written - began, "time/update": ended - written, "time/step": ended - began}
     drawn = observe.resampling_metrics(groups, unused) if recipe.rollout.resample else {}
     seen = {**observe.rollout_metrics(first, run.think_opened), **drawn}
-    moved = {"policy/step_kl": step_kl(run.policy.model, groups, updated.advantages_BG, settings)}
-    metrics = {**seen, **updated.metrics, **moved, "policy/lr": lr, **times}
+    metrics = {**seen, **updated.metrics, "policy/lr": lr, **times}
+    if watches_distance(step, recipe.train.warmup):
+        metrics["policy/step_kl"] = step_kl(run.policy.model, groups, updated.advantages_BG, settings)
     run.log.write(step, "train", metrics)
     if updated.metrics["policy/skipped"]:
         run.log.event(step, "not_finite", "the gradient was not finite: weights left as they were")
@@ -174,6 +179,11 @@ def _step_of(folder: Path) -> int:
 def learning_rate(step: int, lr: float, warmup: int) -> float:
     """Linear warm-up over ``warmup`` steps, constant after; ``step`` counts from 1."""
     return lr * min(1.0, step / (warmup + 1))
+
+
+def watches_distance(step: int, warmup: int) -> bool:
+    """Whether ``policy/step_kl`` is measured at this step: at each while the learning rate is new, then at some."""
+    return step <= warmup + CLOSELY or step % LATER == 0
 
 
 def _look(run: Run, step: int) -> None:

@@ -116,7 +116,9 @@ def write_rollouts(
         for g, group in enumerate(groups)
         for member in range(len(group.completions))
     ]
-    table, content = pa.Table.from_pylist(rows, _schema(groups[0].rewards[0].parts)), pa.BufferOutputStream()
+    schema = _schema(groups[0].rewards[0].parts)
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
+    table, content = pa.Table.from_arrays(columns, schema=schema), pa.BufferOutputStream()
     # a small file that is always read whole: statistics and dictionaries would cost more than they save
     pq.write_table(table, content, compression="zstd", write_statistics=False, use_dictionary=False)
     with atomic_write(path, "wb") as handle:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from diagnosis_zero import config, prompts, records
-from diagnosis_zero.config import Recipe
 from diagnosis_zero.engine import lora
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint, start
 from diagnosis_zero.train.curriculum import PassRates, pass_rates
 from diagnosis_zero.train.metrics import MetricsLog

@@ -10,12 +10,12 @@ from typing import Any
 from diagnosis_zero import parsing, prompts
 from diagnosis_zero.cases import export, teacher, vignettes
 from diagnosis_zero.cases.prepare import prepare
-from diagnosis_zero.config import Recipe, Vignettes, Warmstart
 from diagnosis_zero.engine import lora, tiny
 from diagnosis_zero.engine import model as models
 from diagnosis_zero.engine.generate import encode_chat
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.recipe import Recipe, Vignettes, Warmstart
 from diagnosis_zero.train.warmstart import Example, warm_start
 from diagnosis_zero.types import Case
 

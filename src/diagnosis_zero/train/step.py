@@ -88,13 +88,14 @@ def update(
 def step_kl(
     model: Any, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings
 ) -> float:
-    """How far the policy now is from the one that wrote, nats a token (k3). On the shortest group that teaches, alone:
-    a forward pass of it is a small part of the update, one of all groups would be a third."""
+    """How far the policy now is from the one that wrote, nats a token (k3). On the middle one by length of the groups that
+    teach: a forward pass of it is a small part of the update, one of all groups would be a third."""
     teaching = [group for group, advantages in zip(groups, advantages_BG, strict=True) if any(advantages)] or groups
-    shortest = min(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
+    by_length = sorted(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
+    middle = by_length[len(by_length) // 2]
     every_one = replace(settings, credit=replace(settings.credit, overlong="score"))  # those left out of the update too
-    now = _frozen_logprobs(model, {0: shortest}, every_one)
-    wrote = [torch.tensor(shortest.completions[member].logprobs) for _, member in now]
+    now = _frozen_logprobs(model, {0: middle}, every_one)
+    wrote = [torch.tensor(middle.completions[member].logprobs) for _, member in now]
     return float(k3(torch.cat(wrote), torch.cat(list(now.values())).cpu()).mean())
 
 

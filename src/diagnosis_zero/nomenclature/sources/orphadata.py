@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.nomenclature.facts import (
@@ -40,8 +41,8 @@ def read(path: Path) -> Iterator[Fact]:
             for fact in _facts(stream):
                 seen = True
                 yield fact
-        except ET.ParseError as error:
-            line = error.position[0]
+        except (ET.ParseError, expat.ExpatError) as error:
+            line = error.position[0] if isinstance(error, ET.ParseError) else error.lineno
             raise InputError(f"not well-formed XML ({error})", where=(path, line)) from error
     if not seen:
         mend = "Expected Orphadata's product 1 (DisorderList) or product 3 (ClassificationList)."
@@ -49,41 +50,33 @@ def read(path: Path) -> Iterator[Fact]:
 
 
 def _refuse_document_type(stream: IO[bytes], path: Path) -> None:
-    """Read the prolog: an InputError at a document type, back to the start at the first element."""
-    parser = ET.XMLParser(target=_Prolog())  # noqa: S314 - it stops before any entity is declared
-    try:
-        while chunk := stream.read(256):
-            parser.feed(chunk)
-    except _DocumentType:
+    """Read the prolog: an InputError at a document type (its entities could grow), else back to the start."""
+    met: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = lambda *_: met.append("document type")
+    parser.StartElementHandler = lambda *_: met.append("element")
+    while not met and (chunk := stream.read(256)):
+        parser.Parse(chunk)
+    if met[:1] == ["document type"]:
         mend = "Orphadata's files have none; remove it if you trust the file."
-        raise InputError("a document type declaration is refused", where=path, mend=mend) from None
-    except _FirstElement:
-        pass
+        raise InputError("a document type declaration is refused", where=path, mend=mend)
     stream.seek(0)
 
 
-class _FirstElement(Exception):  # noqa: N818 - a signal, not an error
-    pass
-
-
-class _DocumentType(Exception):  # noqa: N818 - a signal, not an error
-    pass
-
-
-class _Prolog:
-    """A parser target that tells what comes first: a document type or an element."""
-
-    def doctype(self, name: str, public: str | None, system: str | None) -> None:
-        raise _DocumentType
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        raise _FirstElement
+def _elements(stream: IO[bytes]) -> Iterator[tuple[Any, ...]]:
+    """("start" or "end", the element) as the file is read."""
+    parser: ET.XMLPullParser[Any] = ET.XMLPullParser(("start", "end"))
+    while chunk := stream.read(1 << 16):
+        parser.feed(chunk)
+        yield from parser.read_events()
+    parser.close()
+    yield from parser.read_events()
 
 
 def _facts(stream: IO[bytes]) -> Iterator[Fact]:
     """Product 1: Disorder under DisorderList. Product 3: a path of ClassificationNodes, parents before children."""
     ancestors: list[str | None] = []
-    for event, element in ET.iterparse(stream, events=("start", "end")):  # noqa: S314 - no document type
+    for event, element in _elements(stream):
         if element.tag == "ClassificationNode":
             if event == "start":
                 ancestors.append(None)
