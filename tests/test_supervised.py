@@ -17,7 +17,7 @@ from diagnosis_zero.evaluate.target import targets
 from diagnosis_zero.experiment import evaluation_folder
 from diagnosis_zero.parsing import parse
 from diagnosis_zero.prompts import SHORT
-from diagnosis_zero.recipe import Recipe
+from diagnosis_zero.recipe import Lora, Recipe
 from diagnosis_zero.records import read_jsonl
 from diagnosis_zero.supervised import Schedule, examples, fine_tune
 from diagnosis_zero.types import Answer
@@ -82,3 +82,9 @@ def test_every_example_is_in_the_full_form_and_names_the_label() -> None:
 def test_what_stands_there_is_never_overwritten(recipe: Recipe, tuned: tuple[Path, supervised.Comparison]) -> None:
     with pytest.raises(InputError, match="something of that name"):
         fine_tune(recipe, SCHEDULE)
+
+
+def test_a_recipe_of_lora_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(InputError, match=r"has \[lora\]") as refused:
+        fine_tune(recipe.model_copy(update={"lora": Lora()}), SCHEDULE)
+    assert refused.value.mend == "Add --set lora=none."

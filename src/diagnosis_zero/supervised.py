@@ -47,7 +47,7 @@ def fine_tune(recipe: Recipe, schedule: Schedule, view: View | None = None) -> t
     """Fine-tune and evaluate before and after; the folder (the recipe's, with ``SUFFIX``) and the comparison.
 
     Raises:
-        InputError: the folder exists, or no training case is short enough.
+        InputError: the folder exists, the recipe wants LoRA, or no training case is short enough.
     """
     from diagnosis_zero.engine import model as models
     from diagnosis_zero.train import start
@@ -89,6 +89,8 @@ def examples(cases: Sequence[Case], template: str) -> list[Example]:
 
 
 def _open(recipe: Recipe) -> Path:
+    if recipe.lora is not None:
+        raise InputError("fine-tuning here trains every weight, and the recipe has [lora]", mend="Add --set lora=none.")
     folder = recipe.run.folder
     if folder.exists():
         raise InputError("there is something of that name", where=folder, mend="Give another: --set run.name=...")

@@ -88,8 +88,8 @@ def update(
 def step_kl(
     model: Any, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings
 ) -> float:
-    """How far the policy now is from the one that wrote, nats a token (k3). On the middle one by length of the groups that
-    teach: a forward pass of it is a small part of the update, one of all groups would be a third."""
+    """How far the policy now is from the one that wrote, nats a token (k3). On the middle one by length of those groups
+    that teach: a forward pass of it is a small part of the update, one of all groups would be a third."""
     teaching = [group for group, advantages in zip(groups, advantages_BG, strict=True) if any(advantages)] or groups
     by_length = sorted(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
     middle = by_length[len(by_length) // 2]
