@@ -23,7 +23,7 @@ from diagnosis_zero.train.advantage import advantages
 from diagnosis_zero.train.batch import Credit, step_advantages
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.optimizer import MasterAdamW
-from diagnosis_zero.train.step import UpdateSettings, _accumulate, _batch, _frozen_logprobs
+from diagnosis_zero.train.step import UpdateSettings, _accumulate, _frozen_logprobs
 from diagnosis_zero.types import Group
 
 pytestmark = pytest.mark.verl
@@ -132,8 +132,8 @@ def local_update(model: Any, old: Any, reference: Any, settings: UpdateSettings)
     optimizer = MasterAdamW(model, betas=BETAS, weight_decay=0.0)
     old_logprobs = _frozen_logprobs(shared(old), everything, settings)
     ref_logprobs = _frozen_logprobs(shared(reference), everything, settings)
-    batch = _batch(everything, step_advantages(GROUPS, settings.credit), settings)
-    sums = _accumulate(model, optimizer, batch, settings, old_logprobs, ref_logprobs)
+    advantages = step_advantages(GROUPS, settings.credit)
+    sums = _accumulate(model, optimizer, everything, advantages, old_logprobs, ref_logprobs, settings)
     named = zip(optimizer.named, optimizer.masters, strict=True)
     return Done(float(sum(s["loss"] for s in sums)), {name: master.grad for (name, _), master in named})
 
