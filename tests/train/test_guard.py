@@ -113,7 +113,7 @@ def test_two_thousand_healthy_steps_of_several_kinds_give_at_most_one_collapse()
         ("reward-without-truth", lambda row, n: {"reward/mean": 0.7, "reward/accuracy": 0.0}, 4),
         ("reward-drifts", lambda row, n: {"reward/mean": 0.55 + 0.1 * n, "reward/accuracy": 0.5 - 0.1 * n}, 4),
         ("truth-unpaid", lambda row, n: {"groups/paid_for_accuracy": 0.9 - 0.1 * n}, 6),
-        ("step-too-large", lambda row, n: {"policy/step_kl": 0.02 if n % 3 else 1e-4}, 7),
+        ("step-too-large", lambda row, n: {"policy/step_kl": 0.02 if n % 3 else 1e-4}, 5),
         ("entropy-exploded", lambda row, n: {"policy/entropy": 1.0 + 0.2 * n}, 6),
         ("entropy-collapsed", lambda row, n: {"policy/entropy": 0.9 * 0.85**n, "groups/zero_variance": 0.9}, 10),
         ("kl-ran-away", lambda row, n: {"policy/kl": 0.05 * 2**n}, 6),

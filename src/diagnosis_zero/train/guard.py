@@ -241,7 +241,7 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
     "reward-without-truth": ("collapse", reward_without_truth),
     "reward-drifts": ("collapse", reward_drifts_from_truth),
     "truth-unpaid": ("collapse", on_average_below("groups/paid_for_accuracy", bound=0.8, steps=5)),
-    "step-too-large": ("collapse", typically_above("policy/step_kl", bound=0.01, steps=7)),
+    "step-too-large": ("collapse", typically_above("policy/step_kl", bound=0.01, steps=5)),
     "format-lost": ("collapse", falls("format/well_formed", share=0.2, least=0.15)),
     "script-mixed": ("collapse", falls("reward/language", share=0.1, least=0.1)),
     "truncated": ("collapse", rises("length/truncated", share=0.0, least=0.25)),
