@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from benchmarks.toy_runs import save_policy, teach
-from diagnosis_zero import config
+from benchmarks.toy_runs import save_policy, teach, toy_recipe
 from diagnosis_zero.cases.prepare import prepare
 from diagnosis_zero.engine import tiny
 from diagnosis_zero.parsing import render
@@ -43,39 +42,14 @@ FOREIGN = "症候群"
 CASES = 1430
 """So many that 100 are for validation."""
 
-RECIPE = """
-[model]
-id = "{inputs}/model"
-dtype = "float32"
-[data]
-folder = "{inputs}/data"
-max_prompt_tokens = 64
-[prompt]
-template = "short"
-[reward]
-method = "sequence"
-[rollout]
-prompts = 8
-group = 8
-max_tokens = 32
-[train]
-steps = 60
-lr = 5e-4
-warmup = 5
-betas = [0.9, 0.99]
-micro_batch_tokens = 4096
-[eval]
-every = 2
-cases = 100
-[checkpoint]
-every = 10
-[guard]
-on_collapse = "warn"
-[run]
-name = "run"
-dir = "{runs}"
-seed = {seed}
-"""
+SOUND = (
+    "run.name=run",
+    *("rollout.prompts=8", "rollout.group=8", "rollout.max_tokens=32"),
+    *("train.steps=60", "train.lr=5e-4", "train.warmup=5", "train.betas=[0.9, 0.99]"),
+    *("train.kl_coefficient=0.0", "train.micro_batch_tokens=4096"),
+    *("eval.every=2", "eval.cases=100", "checkpoint.every=10"),
+)
+"""What a sound run has otherwise than the toy recipe."""
 
 
 def make_inputs(folder: Path, seed: int) -> Path:
@@ -116,7 +90,4 @@ def _examples(seed: int) -> Iterator[Example]:
 
 def recipe(inputs: Path, runs: Path, seed: int, *overrides: str) -> Recipe:
     """A sound run; the overrides make it another."""
-    path = runs / "clinic.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(RECIPE.format(inputs=inputs, runs=runs, seed=seed), encoding="utf-8")
-    return config.load(path, overrides)
+    return toy_recipe(inputs, runs, *SOUND, f"run.seed={seed}", *overrides)
