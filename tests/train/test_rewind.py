@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -35,9 +36,18 @@ class Mixing:
         return Reward(score, {"accuracy": 0.0, "language": 0.0 if bad else 1.0})
 
 
+class Rising(Mixing):
+    """The same, and right where it is asked after that step: its look is the best of the run."""
+
+    def reward(self, text: str, case: Case) -> Reward:
+        found = super().reward(text, case)
+        right = self.asked > self.first + A_STEP
+        return replace(found, parts={**found.parts, "accuracy": float(right)})
+
+
 def guarded(inputs: Path, runs: Path, on_collapse: str, *overrides: str) -> Recipe:
     sets = [f'guard.on_collapse="{on_collapse}"', "train.steps=6", "eval.every=100", "checkpoint.every=2"]
-    return toy_recipe(inputs, runs, *sets, "train.warmup=0", *overrides)
+    return toy_recipe(inputs, runs, *sets, "train.warmup=0", "train.lr=1e-4", *overrides)
 
 
 def run(recipe: Recipe, reward: Mixing | None = None, *, resume: bool = False) -> list[int]:
@@ -89,7 +99,7 @@ def test_a_rewind_goes_back_slower_and_by_another_way(toy_inputs: Path, tmp_path
     assert trained(recipe) == [1, 2, 3, 4, 5, 6]
     assert events(recipe) == [(0, "rewind")]
     lines = [row for row in rows(recipe) if row["kind"] == "train"]
-    assert [row["policy/lr"] for row in lines] == [5e-4] * 6
+    assert [row["policy/lr"] for row in lines] == [5e-5] * 6
     assert lines[0]["policy/kl"] == pytest.approx(0, abs=1e-9)  # the weights of step 0 again
     (kept,) = (folder / "rewinds").iterdir()
     assert kept.name == "1-at-step-4"
@@ -101,13 +111,24 @@ def test_a_rewind_goes_back_slower_and_by_another_way(toy_inputs: Path, tmp_path
     assert cases_of(folder, 1) != cases_of(kept, 1)
 
 
+def test_the_best_look_is_not_given_up_where_the_alarm_comes_with_it(toy_inputs: Path, tmp_path: Path) -> None:
+    stopped = guarded(toy_inputs, tmp_path / "stop", "stop", "eval.every=4", "checkpoint.every=3")
+    run(stopped, Rising())
+    assert checkpoint.steps(stopped.run.folder) == [0, 3, 4]
+    rewound = guarded(toy_inputs, tmp_path / "rewind", "rewind", "eval.every=4", "checkpoint.every=3")
+    run(rewound, Rising())
+    assert events(rewound) == [(4, "guard/script-mixed"), (4, "rewind")]
+    assert [row["policy/lr"] for row in rows(rewound) if row["kind"] == "train"] == [1e-4] * 4 + [5e-5] * 2
+    assert [path.name for path in (rewound.run.folder / "rewinds").iterdir()] == ["1-at-step-4"]
+
+
 def test_a_resumed_run_remembers_its_rewinds(toy_inputs: Path, tmp_path: Path) -> None:
     recipe = guarded(toy_inputs, tmp_path, "rewind")
     run(recipe)
     longer = guarded(toy_inputs, tmp_path, "rewind", "train.steps=7")
     assert run(longer, Mixing(bad_step=100), resume=True) == [7]
     assert rows(longer)[-1]["kind"] == "val"
-    assert [row["policy/lr"] for row in rows(longer) if row["kind"] == "train"] == [5e-4] * 7
+    assert [row["policy/lr"] for row in rows(longer) if row["kind"] == "train"] == [5e-5] * 7
 
 
 def test_rewinds_are_counted(toy_inputs: Path, tmp_path: Path) -> None:

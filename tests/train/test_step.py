@@ -181,6 +181,8 @@ def test_step_kl_is_from_the_policy_that_wrote_to_the_one_after_the_update() -> 
     found = step_kl(updated, groups, done.advantages_BG, settings)
     assert found == pytest.approx(sum(expected) / 23, rel=0.05)
     assert found > 1e-4
+    twice = replace(settings, minibatches=2)
+    assert step_kl(updated, groups, done.advantages_BG, twice) == pytest.approx(found / 2)
 
 
 def test_step_kl_of_an_update_that_moves_nothing_is_zero() -> None:

@@ -106,13 +106,12 @@ def stays_above(key: str, *, bound: float, steps: int = 10) -> Detector:
     return detect
 
 
-def typically_above(key: str, *, bound: float, steps: int) -> Detector:
-    """The median of the last values is above the bound; not every step need have one."""
+def often_above(key: str, *, bound: float, times: int, looks: int) -> Detector:
+    """So many of the last values are above the bound; not every step need have one."""
 
     def detect(history: History) -> str | None:
-        values = history(key)[-steps:]
-        usual = float(np.median(values)) if len(values) == steps else 0.0
-        return f"{key} is {usual:.3g} (median of {steps} looks), above {bound:g}" if usual > bound else None
+        above = int((history(key)[-looks:] > bound).sum())
+        return f"{key} was above {bound:g} in {above} of the last {looks} looks" if above >= times else None
 
     return detect
 
@@ -241,7 +240,7 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
     "reward-without-truth": ("collapse", reward_without_truth),
     "reward-drifts": ("collapse", reward_drifts_from_truth),
     "truth-unpaid": ("collapse", on_average_below("groups/paid_for_accuracy", bound=0.8, steps=5)),
-    "step-too-large": ("collapse", typically_above("policy/step_kl", bound=0.01, steps=5)),
+    "step-too-large": ("collapse", often_above("policy/step_kl", bound=0.01, times=3, looks=6)),
     "format-lost": ("collapse", falls("format/well_formed", share=0.2, least=0.15)),
     "script-mixed": ("collapse", falls("reward/language", share=0.1, least=0.1)),
     "truncated": ("collapse", rises("length/truncated", share=0.0, least=0.25)),

@@ -104,6 +104,8 @@ def _steps(run: Run, done: int, total: int) -> int | None:
                 if last or stopping or step % run.recipe.eval.every == 0:
                     _look(run, step)
                 decision, why = _watch(run, step)
+                if decision != "go on" and _is_best(run, step):
+                    _save(run, step)  # the score stands at its best, whatever else the alarm is about
                 if decision == "rewind":
                     step = _rewind(run, step, why)
                     continue
@@ -214,6 +216,12 @@ def _watch(run: Run, step: int) -> tuple[guard.Decision, str]:
     return decision, "; ".join(alarm.message for alarm in alarms if alarm.level == "collapse")
 
 
+def _is_best(run: Run, step: int) -> bool:
+    """Whether the step was scored, and none before it better."""
+    scores = dict(series(run.log.rows, "val/accuracy"))
+    return step in scores and scores[step] >= max(scores.values())
+
+
 def _rewind(run: Run, step: int, why: str) -> int:
     """Go back to the last good checkpoint, with a lower learning rate and another order; the step gone back to."""
     whole = [s for s in checkpoint.steps(run.folder) if checkpoint.is_whole(checkpoint.folder(run.folder, s))]
@@ -221,9 +229,9 @@ def _rewind(run: Run, step: int, why: str) -> int:
     target = max(whole) if best is None else best
     state = checkpoint.load_state(checkpoint.folder(run.folder, target))
     run.log.close()
-    checkpoint.cut_after(
-        run.folder, target, keep_in=run.folder / REWINDS / f"{_rewinds(run.folder) + 1}-at-step-{step}"
-    )
+    taken_back = run.folder / REWINDS / f"{_rewinds(run.folder) + 1}-at-step-{step}"
+    taken_back.mkdir(parents=True)  # counted, even where nothing is taken back
+    checkpoint.cut_after(run.folder, target, keep_in=taken_back)
     run.log = MetricsLog(run.folder, run.recipe.run.sinks)
     if run.recipe.rollout.curriculum:
         run.pass_rates = curriculum.pass_rates(run.folder / "rollouts")

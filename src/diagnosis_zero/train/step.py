@@ -88,15 +88,17 @@ def update(
 def step_kl(
     model: Any, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings
 ) -> float:
-    """How far the policy now is from the one that wrote, nats a token (k3). On the middle one by length of those groups
-    that teach: a forward pass of it is a small part of the update, one of all groups would be a third."""
+    """How far one optimizer step moved the policy, nats a token: from the one that wrote to the one now (k3), over the
+    steps between. On the middle one by length of those groups that teach: a forward pass of it is a small part of the
+    update, one of all groups would be a third."""
     teaching = [group for group, advantages in zip(groups, advantages_BG, strict=True) if any(advantages)] or groups
     by_length = sorted(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
     middle = by_length[len(by_length) // 2]
     every_one = replace(settings, credit=replace(settings.credit, overlong="score"))  # those left out of the update too
     now = _frozen_logprobs(model, {0: middle}, every_one)
     wrote = [torch.tensor(middle.completions[member].logprobs) for _, member in now]
-    return float(k3(torch.cat(wrote), torch.cat(list(now.values())).cpu()).mean())
+    moved = k3(torch.cat(wrote), torch.cat(list(now.values())).cpu()).mean()
+    return float(moved) / settings.minibatches
 
 
 def _within_memory(
