@@ -8,7 +8,7 @@ from families import FAMILIES, LAYERS
 
 from diagnosis_zero.engine.attention import GroupLayout
 from diagnosis_zero.engine.cache import DecodeCache
-from diagnosis_zero.engine.decoder import _ModelDecoder, _PackedDecoder, decoder
+from diagnosis_zero.engine.decoder import _ModelDecoder, _PackedDecoder, decoder, packs
 from diagnosis_zero.engine.layout import GroupSpan
 from diagnosis_zero.engine.model import prepare
 
@@ -63,3 +63,21 @@ def test_a_model_with_other_projections_keeps_its_own_forward():
     assert isinstance(decoder(model, 4), _PackedDecoder)
     model.model.layers[1].mlp.up_proj = torch.nn.Sequential(model.model.layers[1].mlp.up_proj)
     assert isinstance(decoder(model, 4), _ModelDecoder)
+
+
+@torch.no_grad()
+def test_bf16_is_packed_where_the_processor_has_it():
+    model = prepare(build("qwen2").to(torch.bfloat16))
+    kind = _PackedDecoder if packs(torch.bfloat16) else _ModelDecoder
+    decode, plain = decoder(model, 3), _ModelDecoder(model)
+    assert isinstance(decode, kind)
+    caches = prefilled(model), prefilled(model)
+    for step in range(4):
+        tokens = [WRITTEN[(row.prompt, row.member)][step] for row in caches[0].rows]
+        found, expected = decode(caches[0], tokens), plain(caches[1], tokens)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, atol=0.1, rtol=0.05)  # each layer rounds to 8 bits
+
+
+def test_float32_is_packed():
+    assert packs(torch.float32)

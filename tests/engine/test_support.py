@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from transformers import Gemma2Config, GPT2Config, LlamaConfig, Qwen2Config
 
 from diagnosis_zero.engine.generate import generate
 from diagnosis_zero.engine.layout import pack
-from diagnosis_zero.engine.model import check_supported, load
+from diagnosis_zero.engine.model import check_supported, load, resolve_dtype
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.types import SamplingParams
 
@@ -90,3 +91,9 @@ def test_a_group_over_the_budget_is_split_and_its_prompt_repeated():
     assert [row.input_ids.shape[1] for row in rows] == [11, 11, 11]  # prompt of 3, two completions
     assert all(row.input_ids[0, :3].tolist() == [1, 2, 3] for row in rows)
     assert sorted(member for row in rows for member in row.members) == [(0, i) for i in range(6)]
+
+
+def test_the_number_format_does_not_change_from_call_to_call():
+    assert resolve_dtype("auto", "cuda") == torch.bfloat16
+    assert len({resolve_dtype("auto", "cpu") for _ in range(50)}) == 1
+    assert resolve_dtype("bfloat16", "cpu") == torch.bfloat16

@@ -4,16 +4,16 @@ A step of few rows does little arithmetic: it streams the weights and starts man
 that read the same input are one matrix, every matrix is stored the way oneDNN reads it (packed once a rollout, freed
 after it), and the residual is added inside the product (measured: ``benchmarks/NOTES.md``).
 
-A LoRA adapter is added to the weights as they are packed. In bf16 (oneDNN packs it only with AVX-512) and for models
-whose projections are no linear layers, the model's own forward is used. CUDA has ``static.py``, which takes its layers
-from here.
+A LoRA adapter is added to the weights as they are packed. In bf16 on a processor without instructions for it (oneDNN
+packs it only with AVX-512) and for models whose projections are no linear layers, the model's own forward is used.
+CUDA has ``static.py``, which takes its layers from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from diagnosis_zero.engine import lora
 from diagnosis_zero.engine.attention import Layout
 from diagnosis_zero.engine.cache import DecodeCache
-from diagnosis_zero.engine.logprobs import head_weight, logits
+from diagnosis_zero.engine.logprobs import exact_head, head_weight, logits
 
 Project = Callable[[Tensor], Tensor]
 AddedProject = Callable[[Tensor, Tensor], Tensor]
@@ -35,14 +35,21 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 
 def decoder(model: Any, rows: int) -> Logits:
     """The quickest way to decode about ``rows`` rows at once with this model as it is now."""
-    if (
-        model.device.type == "cpu"
-        and model.dtype == torch.float32
-        and is_plain(model)
-        and torch.backends.mkldnn.is_available()
-    ):
+    if model.device.type == "cpu" and is_plain(model) and packs(model.dtype):
         return _PackedDecoder(model, rows)
     return _ModelDecoder(model)
+
+
+@cache
+def packs(dtype: torch.dtype) -> bool:
+    """Whether oneDNN stores weights of this type in its own layout on this processor."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        _pack(torch.ones(8, 8, dtype=dtype), 1)
+    except RuntimeError:  # its only way to say no
+        return False
+    return True
 
 
 def is_plain(model: Any) -> bool:
@@ -55,14 +62,14 @@ class _ModelDecoder:
     """The model's own forward."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.model, self.head = model, exact_head(head_weight(model).detach())
 
     def __call__(self, cache: DecodeCache, tokens: Sequence[int]) -> Tensor:
         positions = cache.begin_step()
         ids = torch.tensor(tokens, device=positions.device)[:, None]
         hidden = self.model.model(input_ids=ids, position_ids=positions, layout=cache, use_cache=False)
         cache.end_step()
-        return logits(hidden.last_hidden_state[:, 0], head_weight(self.model))
+        return logits(hidden.last_hidden_state[:, 0], self.head)
 
 
 class _PackedDecoder:
@@ -74,7 +81,7 @@ class _PackedDecoder:
             Layer.of(layer, partial(_joined, rows=rows), partial(_AddedProjection, rows=rows))
             for layer in self.base.layers
         ]
-        self.head = _packed([head_weight(model)], [None], rows)
+        self.head = _packed([exact_head(head_weight(model))], [None], rows)
 
     def __call__(self, cache: DecodeCache, tokens: Sequence[int]) -> Tensor:
         positions = cache.begin_step()
@@ -83,7 +90,7 @@ class _PackedDecoder:
         for index, layer in enumerate(self.layers):
             x = layer.forward(index, x, rotation, cache)
         cache.end_step()
-        return self.head(normed(self.base.norm, x))
+        return self.head(normed(self.base.norm, x).float())
 
 
 @dataclass(frozen=True, slots=True)

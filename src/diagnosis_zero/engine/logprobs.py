@@ -47,9 +47,10 @@ def backward(
     """
     hidden_N, weight = _hidden(model, row), head_weight(model)
     gradients = _HeadGradients(hidden_N.detach(), weight.detach(), temperature, weight.requires_grad)
+    head = exact_head(weight.detach())
     for part in _chunks(row.lengths if whole_completions else [1] * len(row.targets_N), hidden_N.device.type):
         with torch.no_grad():
-            chunk = _Chunk.of(hidden_N[part], weight, row.targets_N[part], temperature)
+            chunk = _Chunk.of(hidden_N[part], head, row.targets_N[part], temperature)
             logprobs, entropies = chunk.logprobs(), chunk.entropies()
         terms = logprobs.requires_grad_(), entropies.requires_grad_()
         d_logprobs, d_entropies = torch.autograd.grad(objective(part, *terms), terms, allow_unused=True)
@@ -81,8 +82,13 @@ def head_weight(model: Any) -> Tensor:
     return head.weight
 
 
+def exact_head(weight: Tensor) -> Tensor:
+    """The head's weight for many calls of ``logits``: a CPU multiplies in fp32, and would copy it at each."""
+    return weight if weight.is_cuda else weight.float()
+
+
 def logits(hidden: Tensor, weight: Tensor) -> Tensor:
-    """fp32 logits [n, V] for hidden states [n, H] and head weight [V, H]."""
+    """fp32 logits [n, V] for hidden states [n, H] and head weight [V, H] (or its ``exact_head``)."""
     if hidden.is_cuda and hidden.dtype != torch.float32:
         return torch.mm(hidden, weight.T, out_dtype=torch.float32)
     return torch.mm(hidden.float(), weight.float().T)
@@ -177,8 +183,9 @@ class _ChunkedHead(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         logprobs = hidden.new_empty(len(targets), dtype=torch.float32)
         entropies = torch.empty_like(logprobs)
+        head = exact_head(weight)
         for part in _chunks([1] * len(targets), hidden.device.type):
-            chunk = _Chunk.of(hidden[part], weight, targets[part], temperature)
+            chunk = _Chunk.of(hidden[part], head, targets[part], temperature)
             logprobs[part], entropies[part] = chunk.logprobs(), chunk.entropies()
         ctx.save_for_backward(hidden, weight, targets)
         ctx.temperature = temperature
@@ -189,8 +196,9 @@ class _ChunkedHead(torch.autograd.Function):
         hidden, weight, targets = ctx.saved_tensors
         gradients = _HeadGradients(hidden, weight, ctx.temperature, ctx.needs_input_grad[1])
         d_entropies = grads[1] if bool(grads[1].any()) else None
+        head = exact_head(weight)
         for part in _chunks([1] * len(targets), hidden.device.type):
-            chunk = _Chunk.of(hidden[part], weight, targets[part], ctx.temperature)
+            chunk = _Chunk.of(hidden[part], head, targets[part], ctx.temperature)
             gradients.add(part, chunk, grads[0][part], None if d_entropies is None else d_entropies[part])
         d_weight = gradients.d_weight
         return gradients.d_hidden, None if d_weight is None else d_weight.to(weight.dtype), None, None
