@@ -9,7 +9,7 @@ import pytest
 import torch
 from textbook import make_group
 
-from diagnosis_zero.train.batch import Batch, Credit, build_batch, loss_inputs, step_advantages, zero_variance_share
+from diagnosis_zero.train.batch import Batch, Credit, build_batch, loss_inputs, silent_share, step_advantages
 from diagnosis_zero.types import Completion, Group
 
 LIMIT = 5
@@ -139,8 +139,18 @@ def test_kl_comes_off_the_reward_before_the_comparison() -> None:
 
 
 def test_share_of_silent_groups() -> None:
-    assert zero_variance_share(list(GROUPS.values())) == 0.5
-    assert zero_variance_share([make_group(0, [0.1, 0.1], [1, 1])]) == 1.0
+    assert silent_share(list(GROUPS.values()), Credit(max_tokens=LIMIT)) == 0.5
+    assert silent_share([make_group(0, [0.1, 0.1], [1, 1])], Credit(max_tokens=LIMIT)) == 1.0
+
+
+def test_a_penalty_can_make_a_group_teach_and_a_mask_can_silence_it() -> None:
+    long = make_group(0, [0.5, 0.5], [10, 20])
+    assert silent_share([long], Credit(max_tokens=20, overlong_buffer=5)) == 1.0
+    assert silent_share([long], Credit(overlong="penalise", max_tokens=20, overlong_buffer=5)) == 0.0
+    cut = make_group(0, [0.5, 0.5, 0.0], [3, 3, 20])
+    cut = replace(cut, completions=(*cut.completions[:2], replace(cut.completions[2], finish="length")))
+    assert silent_share([cut], Credit(max_tokens=20)) == 0.0
+    assert silent_share([cut], Credit(overlong="mask", max_tokens=20)) == 1.0
 
 
 def test_a_completion_that_stopped_exactly_at_the_limit_was_not_cut() -> None:

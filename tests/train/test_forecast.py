@@ -83,6 +83,11 @@ MOVED = {"master weights": 4, "moments": 8, "gradients": 4}
 """Bytes of a weight that offloading takes to host memory."""
 
 
+def updating(model: ModelSize, work: Workload) -> float:
+    found = forecast(model, work, RATES)
+    return (sum(found.held.values()) + found.passing["update"]) / 1e9
+
+
 def test_what_each_choice_saves():
     model = ModelSize.of(QWEN_7B)
 
@@ -92,7 +97,11 @@ def test_what_each_choice_saves():
     plain = peak()
     weights = model.parameters / 1e9
     assert plain - peak(kl=False) == pytest.approx(2 * weights)  # no reference in bf16
-    assert plain - peak(offload=True) == pytest.approx((8 + 4 + 4) * weights)  # moments, masters, gradients elsewhere
+    update, offloaded = (updating(model, replace(ORIGINAL, offload=offload)) for offload in (False, True))
+    assert update - offloaded == pytest.approx((8 + 4 + 4) * weights)  # moments, masters, gradients elsewhere
+    joined = 28 * 3584 * (3584 + 2 * 512 + 2 * 18944) * 2  # a copy of q, k, v, gate and up for the rollout, in bf16
+    assert forecast(model, ORIGINAL, RATES).passing["rollout"] > joined
+    assert peak(offload=True) > offloaded  # it is the rollout that takes most then
     assert plain - peak(optimizer="adamw8bit") == pytest.approx(6 * weights, rel=0.01)  # less the blocks' scales
     assert peak(token_budget=8192) < plain < peak(checkpointing=False)
     host = forecast(model, replace(ORIGINAL, offload=True), RATES).host

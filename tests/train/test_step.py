@@ -178,11 +178,12 @@ def test_step_kl_is_from_the_policy_that_wrote_to_the_one_after_the_update() -> 
         [x for c in group.completions for x in c.logprobs] for group in (groups[3], written_by(plain, groups, 0.7)[3])
     )
     expected = [math.exp(a - b) - 1 - (a - b) for a, b in zip(after, before, strict=True)]
-    found = step_kl(updated, groups, done.advantages_BG, settings)
+    optimizer = optimizer_of(updated)
+    found = step_kl(updated, optimizer, groups, done, settings)
     assert found == pytest.approx(sum(expected) / 23, rel=0.05)
     assert found > 1e-4
     twice = replace(settings, minibatches=2)
-    assert step_kl(updated, groups, done.advantages_BG, twice) == pytest.approx(found / 2)
+    assert step_kl(updated, optimizer, groups, done, twice) == pytest.approx(found / 2)
 
 
 def test_step_kl_of_an_update_that_moves_nothing_is_zero() -> None:
@@ -190,7 +191,7 @@ def test_step_kl_of_an_update_that_moves_nothing_is_zero() -> None:
     silent = [replace(g, rewards=(g.rewards[0],) * len(g.rewards)) for g in written_by(plain, RAGGED)]
     updated = shared(plain)
     done = run_step(updated, silent, UNCLIPPED)
-    assert step_kl(updated, silent, done.advantages_BG, UNCLIPPED) == pytest.approx(0, abs=1e-9)
+    assert step_kl(updated, optimizer_of(updated), silent, done, UNCLIPPED) == pytest.approx(0, abs=1e-9)
 
 
 # --- however it is cut

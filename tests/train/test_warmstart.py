@@ -10,9 +10,12 @@ from benchmarks.toy_runs import raw_policy, toy_cases, toy_examples
 from textbook import worst_error
 
 from diagnosis_zero.engine.generate import EngineGenerator, encode_chat
+from diagnosis_zero.engine.layout import pack
+from diagnosis_zero.engine.logprobs import row_logprobs
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.parsing import parse, render
 from diagnosis_zero.prompts import SHORT, build_chat
+from diagnosis_zero.train.optimizer import MasterAdamW
 from diagnosis_zero.train.warmstart import warm_start
 from diagnosis_zero.types import SamplingParams
 
@@ -91,3 +94,15 @@ def test_what_is_learnt_is_the_full_form() -> None:
     """The examples are what the parser calls well formed: a warm start cannot teach a form that is not rewarded."""
     assert all(parse(target).well_formed for _, target in toy_examples())
     assert render("sign", "Gout") in {target for _, target in toy_examples()}
+
+
+def test_a_bf16_model_learns_on_after_the_warm_start() -> None:
+    """The warm start's optimizer must not take the gradients that come after it."""
+    policy = raw_policy()
+    policy.model.to(torch.bfloat16)
+    warmed(policy, batches=2)
+    optimizer = MasterAdamW(policy.model, betas=(0.9, 0.99), weight_decay=0.0)
+    for row in pack([([3, 5, 8], [[2, 7, 4]])], 64):
+        row_logprobs(policy.model, row)[0].sum().backward()
+    optimizer.collect()
+    assert all(master.grad is not None and bool(master.grad.any()) for master in optimizer.masters)

@@ -4,9 +4,9 @@ A step of few rows does little arithmetic: it streams the weights and starts man
 that read the same input are one matrix, every matrix is stored the way oneDNN reads it (packed once a rollout, freed
 after it), and the residual is added inside the product (measured: ``benchmarks/NOTES.md``).
 
-A LoRA adapter is added to the weights as they are packed. In bf16 on a processor without instructions for it (oneDNN
-packs it only with AVX-512) and for models whose projections are no linear layers, the model's own forward is used.
-CUDA has ``static.py``, which takes its layers from here.
+A LoRA adapter is added to the weights as they are packed. The model's own forward is used in bf16 with an adapter or on
+a processor without instructions for it (oneDNN packs it only with AVX-512), and for models whose projections are no
+linear layers. CUDA has ``static.py``, which takes its layers from here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 
 def decoder(model: Any, rows: int) -> Logits:
     """The quickest way to decode about ``rows`` rows at once with this model as it is now."""
-    if model.device.type == "cpu" and is_plain(model) and packs(model.dtype):
+    rounds_adapter = lora.is_adapted(model) and model.dtype != torch.float32  # what it has learnt is below an ulp
+    if model.device.type == "cpu" and is_plain(model) and packs(model.dtype) and not rounds_adapter:
         return _PackedDecoder(model, rows)
     return _ModelDecoder(model)
 

@@ -39,6 +39,7 @@ class Ending:
     def _at_stop_string(self, written: Written) -> bool:
         if not self.params.stop:
             return False
-        # A stop string of k characters spans at most k tokens; a few more cover pieces of one character.
-        tail = self.tokenizer.decode(written.tokens[-max(map(len, self.params.stop)) - 4 :])
+        # A stop string of k bytes spans at most k tokens; a few more cover pieces of the character before it.
+        longest = max(len(stop.encode()) for stop in self.params.stop)
+        tail = self.tokenizer.decode(written.tokens[-longest - 4 :])
         return any(stop in tail for stop in self.params.stop)

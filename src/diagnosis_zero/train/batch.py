@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diagnosis_zero.engine.layout import PackedRow, pack
-from diagnosis_zero.train.advantage import advantages, overlong_penalty, zero_variance
+from diagnosis_zero.train.advantage import advantages, overlong_penalty
 from diagnosis_zero.train.loss import LossInputs, aggregation_weights
 from diagnosis_zero.types import Completion, Group
 
@@ -27,6 +27,10 @@ class Credit:
     overlong: str = "score"
     max_tokens: int = 1024
     overlong_buffer: int = 205
+
+
+AS_SCORED = Credit()
+"""No penalty and no mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,10 @@ def _kept(group: Group, credit: Credit) -> list[bool]:
     return [credit.overlong != "mask" or completion.finish != "length" for completion in group.completions]
 
 
-def zero_variance_share(groups: Sequence[Group]) -> float:
-    """Share of groups whose completions all have the same reward: they teach nothing."""
-    return sum(zero_variance([r.score for r in group.rewards]) for group in groups) / len(groups)
+def silent_share(groups: Sequence[Group], credit: Credit) -> float:
+    """Share of groups whose completions, those that count, all have the same reward, penalties included: they teach
+    nothing."""
+    return sum(not any(advantages_G) for advantages_G in step_advantages(groups, credit)) / len(groups)
 
 
 def build_batch(

@@ -251,8 +251,14 @@ def _rollout_bytes(model: ModelSize, work: Workload) -> int:
 
 
 def _packed_bytes(model: ModelSize, work: Workload) -> int:
-    """On the CPU, in float32: the weights as oneDNN packs them (``engine.decoder``)."""
-    return model.parameters * FP32 if work.device == "cpu" and work.weight_bytes == FP32 else 0
+    """Copies of the weights that decode makes: on the CPU all of them, as oneDNN packs them, and the head's in float32
+    (``engine.decoder``; in bf16 where the processor has it); on CUDA the projections that are joined
+    (``engine.static``), unless an adapter stands beside them."""
+    if work.device == "cpu":
+        return (model.parameters - model.embedding_weights) * work.weight_bytes + model.embedding_weights * FP32
+    q, kv = model.heads * model.head_width, model.kv_heads * model.head_width
+    joined = model.layers * model.hidden * (q + 2 * kv + 2 * model.intermediate)
+    return 0 if work.lora_rank else joined * work.weight_bytes
 
 
 def _seconds(model: ModelSize, work: Workload, rates: Rates) -> dict[str, float]:

@@ -128,11 +128,13 @@ def on_average_below(key: str, *, bound: float, steps: int) -> Detector:
 
 
 def jumps(key: str, *, times: float, least: float) -> Detector:
-    """The median of the last 3 steps is so many times the median of the 30 before: for metrics with heavy tails."""
+    """The median of the last 3 steps is so many times the median of the 30 before: for metrics with heavy tails.
+    Steps without any (no group taught) say nothing of what is usual."""
 
     def detect(history: History) -> str | None:
         values = history(key)
         before, last = values[-33:-3], values[-3:]
+        before = before[before > 0]
         if len(before) < 5:
             return None
         usual, now = float(np.median(before)), float(np.median(last))
@@ -248,7 +250,7 @@ DETECTORS: dict[str, tuple[Level, Detector]] = {
     "entropy-collapsed": ("collapse", entropy_collapsed),
     "entropy-exploded": ("collapse", rises("policy/entropy", share=0.5, least=0.3)),
     "kl-ran-away": ("collapse", jumps("policy/kl", times=10, least=0.5)),
-    "gradient-blew-up": ("collapse", jumps("policy/grad_norm", times=10, least=0.0)),
+    "gradient-blew-up": ("collapse", jumps("policy/grad_norm", times=10, least=1.0)),
     "length-without-accuracy": ("warning", length_without_accuracy),
     "thought-lost": ("warning", falls("reward/reasoning", share=0.2, least=0.15)),
     "text-after-answer": ("warning", falls("reward/nothing_after", share=0.1, least=0.1)),

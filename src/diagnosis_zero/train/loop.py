@@ -148,12 +148,13 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     observe.write_rollouts(path, step, [*groups, *unused], [*updated.advantages_BG, *silence], run.think_opened)
     if recipe.rollout.curriculum:
         run.pass_rates |= curriculum.of_step(path)
-    times = {"time/rollout": written - began, "time/update": ended - written, "time/step": ended - began}
-    drawn = observe.resampling_metrics(groups, unused) if recipe.rollout.resample else {}
-    seen = {**observe.rollout_metrics(first, run.think_opened), **drawn}
+    times = {"time/rollout": written - began, "time/update": ended - written}
+    drawn = observe.resampling_metrics(groups, unused, settings.credit) if recipe.rollout.resample else {}
+    seen = {**observe.rollout_metrics(first, run.think_opened, settings.credit), **drawn}
     metrics = {**seen, **updated.metrics, "policy/lr": lr, **times}
     if watches_distance(step, recipe.train.warmup):
-        metrics["policy/step_kl"] = step_kl(run.policy.model, groups, updated.advantages_BG, settings)
+        metrics["policy/step_kl"] = step_kl(run.policy.model, run.optimizer, groups, updated, settings)
+    metrics["time/step"] = time.perf_counter() - began
     run.log.write(step, "train", metrics)
     if updated.metrics["policy/skipped"]:
         run.log.event(step, "not_finite", "the gradient was not finite: weights left as they were")

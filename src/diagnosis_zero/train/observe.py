@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from diagnosis_zero.parsing import FAULTS, parse
 from diagnosis_zero.records import atomic_write
-from diagnosis_zero.train.batch import zero_variance_share
+from diagnosis_zero.train.batch import AS_SCORED, Credit, silent_share
 from diagnosis_zero.types import Completion, Group, Parsed, Reward, RewardFn
 
 
-def rollout_metrics(groups: Sequence[Group], think_opened: bool) -> dict[str, float]:
-    """Means over the completions of a step (see docs/metrics.md)."""
+def rollout_metrics(groups: Sequence[Group], think_opened: bool, credit: Credit = AS_SCORED) -> dict[str, float]:
+    """Means over the completions of a step (see docs/metrics.md); ``credit`` says which groups teach."""
     rewards = [reward for group in groups for reward in group.rewards]
     scores = [reward.score for reward in rewards]
     return {
@@ -26,7 +26,7 @@ def rollout_metrics(groups: Sequence[Group], think_opened: bool) -> dict[str, fl
         "reward/std": pstdev(scores),
         **{f"reward/{name}": fmean(r.parts[name] for r in rewards) for name in rewards[0].parts},
         **_form(groups, think_opened),
-        "groups/zero_variance": zero_variance_share(groups),
+        "groups/zero_variance": silent_share(groups, credit),
         **_paid_for_accuracy(groups),
     }
 
@@ -41,11 +41,11 @@ def _paid_for_accuracy(groups: Sequence[Group]) -> dict[str, float]:
     return {"groups/paid_for_accuracy": fmean(found)} if found else {}
 
 
-def resampling_metrics(groups: Sequence[Group], unused: Sequence[Group]) -> dict[str, float]:
+def resampling_metrics(groups: Sequence[Group], unused: Sequence[Group], credit: Credit) -> dict[str, float]:
     """What dynamic sampling cost, and what it left silent, where it is on. ``groups``: those learnt from."""
     return {
         "groups/drawn": len(groups) + len(unused),
-        "groups/still_silent": zero_variance_share(groups),
+        "groups/still_silent": silent_share(groups, credit),
         "tokens/generated": sum(len(c.token_ids) for group in (*groups, *unused) for c in group.completions),
     }
 

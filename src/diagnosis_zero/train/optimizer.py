@@ -45,14 +45,21 @@ class MasterAdamW:
         self.kind = kind
         self.named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.masters = [_master(p, torch.device("cpu") if offload else p.device) for _, p in self.named]
-        for (_, parameter), master in zip(self.named, self.masters, strict=True):
-            if parameter is not master:
-                # As soon as a gradient is there: all of a bf16 model's at once would lie beside all of the masters'.
-                parameter.register_post_accumulate_grad_hook(partial(_move_gradient, master))
+        # As soon as a gradient is there: all of a bf16 model's at once would lie beside all of the masters'.
+        self._hooks = [
+            parameter.register_post_accumulate_grad_hook(partial(_move_gradient, master))
+            for (_, parameter), master in zip(self.named, self.masters, strict=True)
+            if parameter is not master
+        ]
         matrices = [m for m in self.masters if m.dim() > 1]
         vectors = [m for m in self.masters if m.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self.adam = OPTIMIZERS[kind]([group for group in groups if group["params"]], lr=0.0, betas=betas)
+
+    def release(self) -> None:
+        """Let go of the model, for another optimizer: until then this one takes every gradient of a bf16 model."""
+        for hook in self._hooks:
+            hook.remove()
 
     def collect(self) -> None:
         """Move the gradients that were set by hand (the head's) to the masters; the others are there already."""

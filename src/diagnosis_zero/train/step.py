@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,22 +81,26 @@ def update(
         found, settings = _within_memory(learn, settings, optimizer)
         sums += found
         norms.append(optimizer.step(lr, settings.max_grad_norm))
-    skipped = sum(not torch.isfinite(torch.tensor(norm)).item() for norm in norms)
-    metrics = {**mean_metrics(sums, settings.minibatches), "policy/grad_norm": max(norms), "policy/skipped": skipped}
+    skipped = sum(not math.isfinite(norm) for norm in norms)
+    worst = max(norms, key=lambda norm: norm if math.isfinite(norm) else math.inf)
+    metrics = {**mean_metrics(sums, settings.minibatches), "policy/grad_norm": worst, "policy/skipped": skipped}
     return Updated(metrics, advantages_BG, settings.token_budget)
 
 
 def step_kl(
-    model: Any, groups: Sequence[Group], advantages_BG: Sequence[Sequence[float]], settings: UpdateSettings
+    model: Any, optimizer: MasterAdamW, groups: Sequence[Group], updated: Updated, settings: UpdateSettings
 ) -> float:
     """How far one optimizer step moved the policy, nats a token: from the one that wrote to the one now (k3), over the
     steps between. On the middle one by length of those groups that teach: a forward pass of it is a small part of the
     update, one of all groups would be a third."""
-    teaching = [group for group, advantages in zip(groups, advantages_BG, strict=True) if any(advantages)] or groups
+    teaching = [
+        group for group, advantages in zip(groups, updated.advantages_BG, strict=True) if any(advantages)
+    ] or groups
     by_length = sorted(teaching, key=lambda group: sum(len(c.token_ids) for c in group.completions))
     middle = by_length[len(by_length) // 2]
-    every_one = replace(settings, credit=replace(settings.credit, overlong="score"))  # those left out of the update too
-    now = _frozen_logprobs(model, {0: middle}, every_one)
+    everyone = replace(settings.credit, overlong="score")  # those left out of the update too
+    settings = replace(settings, credit=everyone, token_budget=updated.token_budget)
+    now, _ = _within_memory(partial(_frozen_logprobs, model, {0: middle}), settings, optimizer)
     wrote = [torch.tensor(middle.completions[member].logprobs) for _, member in now]
     moved = k3(torch.cat(wrote), torch.cat(list(now.values())).cpu()).mean()
     return float(moved) / settings.minibatches

@@ -38,6 +38,7 @@ def warm_start(
         loss = _learn(policy, optimizer, [encoded[i] for i in chosen], token_budget)
         optimizer.step(lr * _rate(batch, batches), max_grad_norm=1.0)
         on_batch(batch, loss)
+    optimizer.release()
 
 
 def _rate(batch: int, batches: int) -> float:
