@@ -43,9 +43,9 @@ from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.experiment import reward_of
 from diagnosis_zero.parsing import parse
 from diagnosis_zero.recipe import Recipe
-from diagnosis_zero.train import checkpoint, metrics
+from diagnosis_zero.train import checkpoint, metrics, rewinds
 from diagnosis_zero.train.guard import DETECTORS
-from diagnosis_zero.train.loop import REWINDS, train
+from diagnosis_zero.train.loop import train
 from diagnosis_zero.train.rollout import rollout
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
@@ -240,7 +240,7 @@ def _rewound(run: Recipe) -> dict[str, Any]:
     """What a run that rewinds ends with, against the best it ever had."""
     folder = run.run.folder
     rows = metrics.read(folder / metrics.FILE)
-    taken_back = [metrics.read(path) for path in sorted((folder / REWINDS).glob(f"*/{metrics.FILE}"))]
+    taken_back = [metrics.read(path) for path in sorted((folder / rewinds.FOLDER).glob(f"*/{metrics.FILE}"))]
     best = max(score for history in (rows, *taken_back) for _, score in metrics.series(history, "val/accuracy"))
     finished = rows[-1]["kind"] == "val" and rows[-1]["step"] == run.train.steps
     among = checkpoint.steps(folder)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from benchmarks.toy_runs import rows, toy_recipe
+from benchmarks.toy_runs import rows, start, toy_recipe
+from rich.console import Console
+from small_runs import finish, kill_on
 
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.recipe import Recipe
@@ -129,6 +132,38 @@ def test_a_resumed_run_remembers_its_rewinds(toy_inputs: Path, tmp_path: Path) -
     assert run(longer, Mixing(bad_step=100), resume=True) == [7]
     assert rows(longer)[-1]["kind"] == "val"
     assert [row["policy/lr"] for row in rows(longer) if row["kind"] == "train"] == [5e-5] * 7
+
+
+def rewind_and_die(recipe: Recipe, console: Console, *, event: str, path: str) -> None:
+    kill_on(event, path)
+    run(recipe)
+
+
+@pytest.mark.parametrize(
+    ("event", "path"),
+    [
+        ("os.rename", "1-at-step-4/checkpoints/step-000002"),  # that of step 3 is away already
+        ("os.rename", "1-at-step-4/rollouts/step-000002"),
+        ("os.rename", "1-at-step-4/rewind.json"),  # all is done but the last
+        ("open", "1-at-step-4/.pending.json"),  # nothing is done
+    ],
+)
+def test_a_kill_in_the_midst_of_a_rewind_leaves_no_half_of_it(
+    toy_inputs: Path, tmp_path: Path, event: str, path: str
+) -> None:
+    """Step 3 or 2 would else be taken for the newest to go on from, with a lower rate and no word of why."""
+    recipe = guarded(toy_inputs, tmp_path, "rewind", "checkpoint.every=1")
+    finish(start(rewind_and_die, recipe, event=event, path=path), recipe, -signal.SIGKILL)
+    assert run(recipe, Mixing(bad_step=100), resume=True) == ([0, 6] if "pending" not in path else [6])
+    done = "pending" not in path
+    assert events(recipe) == ([(0, "rewind")] if done else [])
+    assert trained(recipe) == [1, 2, 3, 4, 5, 6]
+    assert {row["policy/lr"] for row in rows(recipe) if row["kind"] == "train"} == {5e-5 if done else 1e-4}
+    kept = recipe.run.folder / "rewinds" / "1-at-step-4"
+    assert kept.exists() == done
+    if done:
+        assert [path.name for path in sorted((kept / "checkpoints").iterdir())] == [f"step-{i:06d}" for i in (1, 2, 3)]
+        assert '"step": 4' in (kept / "metrics.jsonl").read_text(encoding="utf-8")
 
 
 def test_rewinds_are_counted(toy_inputs: Path, tmp_path: Path) -> None:

@@ -240,9 +240,10 @@ def _take_away(path: Path, to: Path | None) -> None:
 
 def _cut_lines(metrics: Path, step: int, keep_in: Path | None) -> None:
     """Lines of later steps go, and with them a line that a kill left torn; the bytes of the others stay."""
-    if keep_in is not None:
+    if keep_in is not None and not keep_in.exists():  # else it is done a second time, and they may be cut already
         keep_in.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(metrics, keep_in)
+        with metrics.open("rb") as lines, atomic_write(keep_in, "wb") as kept:
+            shutil.copyfileobj(lines, kept)
     with metrics.open("rb") as lines, atomic_write(metrics, "wb") as cut:
         cut.writelines(_up_to(lines, step))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from diagnosis_zero import config
 from diagnosis_zero.engine.model import Policy
 from diagnosis_zero.recipe import Recipe
-from diagnosis_zero.train import checkpoint, curriculum, guard, observe, opening, start
+from diagnosis_zero.train import checkpoint, curriculum, guard, observe, opening, rewinds, start
 from diagnosis_zero.train.batch import Credit
 from diagnosis_zero.train.loss import LossSettings
 from diagnosis_zero.train.metrics import MetricsLog, best_step, series
@@ -42,8 +42,6 @@ ORDER_SEEDS = 7_919
 """After a rewind the cases come in another order: that of a seed so much higher."""
 SPARE_SEEDS = 104_729
 """Cases that take the place of silent groups come from a stream of their own, so that the order of the others stays."""
-REWINDS = "rewinds"
-"""Folder of the run that keeps what each rewind took back; their number is the number of rewinds so far."""
 
 Evaluate = Callable[[Policy, int, list[Case]], None]
 """Called with the policy before the first and after the last step, and the test cases."""
@@ -71,6 +69,7 @@ def train(
     opening.open_folder(recipe, folder, resume, force)
     cases = start.splits(recipe, folder)
     view.say(f"cases: {len(cases.train)} to train, {len(cases.val)} to validate, {len(cases.test)} to test")
+    rewinds.finish(folder, recipe.run.sinks)
     latest = checkpoint.latest(folder, view.say) if resume else None
     done = 0 if latest is None else _step_of(latest)
     checkpoint.cut_after(folder, done if latest else -1)
@@ -125,8 +124,8 @@ def _steps(run: Run, done: int, total: int) -> int | None:
 def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSettings:
     """One step; the settings to go on with, which differ where the device ran out of memory."""
     recipe = run.recipe
-    rewinds = _rewinds(run.folder)
-    seed = recipe.run.seed + rewinds * ORDER_SEEDS
+    gone_back = rewinds.count(run.folder)
+    seed = recipe.run.seed + gone_back * ORDER_SEEDS
     cases = _cases(run, step, seed)
     began = time.perf_counter()
 
@@ -140,7 +139,7 @@ def _step(run: Run, step: int, total: int, settings: UpdateSettings) -> UpdateSe
     first = draw(cases)
     groups, unused = replace_silent(first, settings.credit, recipe.rollout.resample, draw, spare)
     written = time.perf_counter()
-    lr = learning_rate(step, recipe.train.lr, recipe.train.warmup) * recipe.guard.lr_factor**rewinds
+    lr = learning_rate(step, recipe.train.lr, recipe.train.warmup) * recipe.guard.lr_factor**gone_back
     updated = update(run.policy.model, run.optimizer, groups, lr, settings, run.reference)
     ended = time.perf_counter()
     path = run.folder / "rollouts" / f"step-{step:06d}.parquet"
@@ -213,7 +212,7 @@ def _watch(run: Run, step: int) -> tuple[guard.Decision, str]:
         run.log.event(step, f"guard/{alarm.detector}", alarm.message)
         run.view.say(f"guard ({alarm.level}) after step {step}: {alarm.detector}: {alarm.message}")
     wanted = run.recipe.guard
-    decision = guard.decide(alarms, wanted.on_collapse, wanted.rewinds - _rewinds(run.folder))
+    decision = guard.decide(alarms, wanted.on_collapse, wanted.rewinds - rewinds.count(run.folder))
     return decision, "; ".join(alarm.message for alarm in alarms if alarm.level == "collapse")
 
 
@@ -229,22 +228,14 @@ def _rewind(run: Run, step: int, why: str) -> int:
     best = best_step(run.log.rows, among=whole)
     target = max(whole) if best is None else best
     state = checkpoint.load_state(checkpoint.folder(run.folder, target))
+    aside = rewinds.write_down(run.folder, step, target, why)
     run.log.close()
-    taken_back = run.folder / REWINDS / f"{_rewinds(run.folder) + 1}-at-step-{step}"
-    taken_back.mkdir(parents=True)  # counted, even where nothing is taken back
-    checkpoint.cut_after(run.folder, target, keep_in=taken_back)
-    run.log = MetricsLog(run.folder, run.recipe.run.sinks)
+    run.log = rewinds.carry_out(run.folder, aside, run.recipe.run.sinks)
     if run.recipe.rollout.curriculum:
         run.pass_rates = curriculum.pass_rates(run.folder / "rollouts")
     run.optimizer.load_state(state["optimizer"])
-    message = f"from step {step} back to step {target}: {why}"
-    run.log.event(target, "rewind", message)
-    run.view.say(f"rewind {message}")
+    run.view.say(f"rewind from step {step} back to step {target}: {why}")
     return target
-
-
-def _rewinds(folder: Path) -> int:
-    return sum(1 for _ in (folder / REWINDS).glob("*"))
 
 
 def _save(run: Run, step: int) -> None:
