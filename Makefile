@@ -10,7 +10,9 @@ help:
 	@echo "make test-slow     the tests that take minutes"
 	@echo "make test-verl     real runs on verl and Ray on this machine's CPU, in .venv-verl (2.2 GB, made on first use)"
 	@echo "make test-browser  the report in a real Chromium (apt-get install chromium chromium-driver)"
-	@echo "make bench         the benchmarks of this machine"
+	@echo "make test-gpu      the tests that need a GPU"
+	@echo "make bench         the benchmarks of this machine, about half an hour; writes over benchmarks/results/"
+	@echo "make setup clean   .venv alone; take away what was made"
 
 demo: setup
 	.venv/bin/dz demo
@@ -54,4 +56,4 @@ bench: setup
 	$(PY) -m benchmarks.scaling --quick --json benchmarks/results/scaling.json
 
 clean:
-	rm -rf .venv dist build
+	rm -rf .venv .venv-verl dist build

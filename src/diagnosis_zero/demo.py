@@ -42,7 +42,7 @@ def run(seed: int = 0, *, quick: bool = False, folder: Path = Path("runs")) -> D
     began = time.monotonic()
     overrides = [f"run.seed={seed}", f'run.dir="{folder}"', *(QUICK if quick else ())]
     recipe = config.load(config.shipped("demo"), overrides)
-    _clear(recipe.run.folder)
+    _clear(recipe)
     outcome = experiment.run(recipe)
     if outcome.greedy is None or outcome.sampled is None:
         raise InputError("the demo was stopped before its end", where=outcome.run, mend="Start it again.")
@@ -52,12 +52,14 @@ def run(seed: int = 0, *, quick: bool = False, folder: Path = Path("runs")) -> D
     return Demo(outcome, summary, _lines(recipe, summary, outcome.sampled))
 
 
-def _clear(folder: Path) -> None:
-    """A demo replaces the demo before it, and nothing else."""
+def _clear(recipe: Recipe) -> None:
+    """A demo replaces the demo before it, whatever its seed, and nothing else."""
+    folder = recipe.run.folder
     if not folder.exists():
         return
-    if not (folder / "config.toml").is_file():
-        raise InputError("this folder is not a run of the demo", where=folder, mend="Move it away.")
+    before = folder / "config.toml"
+    if not before.is_file() or set(config.differences(config.load(before), recipe)) - {"run.seed", "run.dir"}:
+        raise InputError("this folder is not a run of the demo as it is now", where=folder, mend="Move it away.")
     shutil.rmtree(folder)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnosis_zero import prompts
-from diagnosis_zero.behaviour.analyse import analyse
+from diagnosis_zero.behaviour.analyse import analyse, evaluation_folders, read_prompt
 from diagnosis_zero.evaluate.compare import Comparison, compare
 from diagnosis_zero.evaluate.run import evaluate
 from diagnosis_zero.parsing import parse
@@ -64,7 +64,8 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
 
 def _report(recipe: Recipe, folder: Path) -> Path:
     if any((folder / "evaluations").glob("*/answers.jsonl")):
-        analyse(folder, reward=reward_of(recipe), only_stale=True)
+        think_opened = any(read_prompt(place).think_opened for place in evaluation_folders(folder))
+        analyse(folder, reward=reward_of(recipe, think_opened), only_stale=True)
     return build([folder], folder / "report.html")
 
 

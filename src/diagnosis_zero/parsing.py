@@ -189,8 +189,14 @@ def ranked(answer: str) -> list[str]:
     lines = [line for line in answer.splitlines() if line.strip()]
     if len(lines) == 1:
         lines = _cut_at_numbers(lines[0])
-    items = (_MARK.sub("", line, count=1).strip().rstrip(";,.").strip() for line in lines)
+    items = (_unmarked(line).strip().rstrip(";,.").strip() for line in lines)
     return [item for item in items if item]
+
+
+def _unmarked(line: str) -> str:
+    """Without the number or bullet that it begins with; one inside a name ("type 2: ...") stays."""
+    mark = _MARK.match(line)
+    return line[mark.end() :] if mark else line
 
 
 def _cut_at_numbers(line: str) -> list[str]:

@@ -44,10 +44,17 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        aside.chmod(0o644)
+        aside.chmod(0o666 & ~_umask())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """What the user's files are not to be; it can only be read by setting it, here to the strictest."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 def drop_leftovers(folder: Path) -> None:

@@ -144,6 +144,15 @@ def test_newer_models_get_the_limit_under_its_new_name():
     assert [("max_tokens" in request) for request in double.requests] == [True, False, False, False]
 
 
+def test_calls_sent_before_the_new_name_was_known_are_sent_again():
+    said = (400, {"error": {"message": "Unsupported parameter; use 'max_completion_tokens' instead."}})
+    double = Double(echo, lambda request, count: said if "max_tokens" in request else None, slow=0.1)
+    with serving(double) as url:
+        found = client(url, concurrency=8).generate(chats(8), 1, GREEDY)
+    assert [group[0].text for group in found] == [f"prompt {i}" for i in range(8)]
+    assert sum("max_tokens" in request for request in double.requests) > 1
+
+
 def test_at_most_as_many_calls_as_asked_are_under_way():
     double = Double(echo, slow=0.02)
     with serving(double) as url:

@@ -29,6 +29,7 @@ HYPERNYMS = Path(os.environ.get("DZ_DATA", "../shared/data")) / "orphanet_hypern
         ("22q11.2 deletion syndrome", ["22q11.2 deletion syndrome"]),
         ("3-methylglutaconic aciduria\n17-beta deficiency", ["3-methylglutaconic aciduria", "17-beta deficiency"]),
         ("1.\n2. Fabry disease", ["1", "Fabry disease"]),
+        ("Mucopolysaccharidosis type 2: Hunter\nAtaxia - x", ["Mucopolysaccharidosis type 2: Hunter", "Ataxia - x"]),
         ("\n\n", []),
     ],
 )  # fmt: skip

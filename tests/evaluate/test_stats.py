@@ -122,6 +122,15 @@ def test_one_large_article_cannot_prove_anything():
     assert stats.paired(before, after).p < 1e-50
 
 
+def test_a_change_of_every_case_has_an_interval_around_it():
+    clusters = [i // 2 for i in range(400)]
+    found = stats.paired([0.0] * 400, [1.0] * 400, clusters)
+    assert found.difference == 1.0
+    assert 0.95 < found.low < found.high <= 1.0
+    back = stats.paired([1.0] * 400, [0.0] * 400, clusters)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
 def test_no_difference_at_all_still_has_an_interval():
     found = stats.paired([1.0, 0.0] * 50, [1.0, 0.0] * 50)
     assert found.difference == 0

@@ -101,7 +101,7 @@ def _generative(
 
     assert data is not None
     cases = [questions.as_case(question, task) for question in questions.read_questions(task, data, limit)]
-    generator = load_generator(target.model)
+    generator = load_generator(target.model, dtype=target.dtype)
     with progress(f"{task} step {target.step}") as report:
         return evaluate(
             generator,

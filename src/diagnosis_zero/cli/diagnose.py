@@ -36,7 +36,8 @@ def diagnose(
 
     text = _text(file)
     wording = prompts.load_template(template or own_settings(model_or_run).template)
-    generator = load_generator(targets(model_or_run)[0].model)
+    [target] = targets(model_or_run)
+    generator = load_generator(target.model, dtype=target.dtype)
     candidates = diagnosing.diagnose(
         generator,
         text,

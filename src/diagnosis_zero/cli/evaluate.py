@@ -40,7 +40,7 @@ def evaluate(
     model_or_run: Annotated[str, typer.Argument(help="A run folder, a model (HF id or folder), or a server's model.")],
     cases: Annotated[Path | None, typer.Option(help="A data folder of `dz prepare`, or a cases.jsonl.")] = None,
     split: Annotated[str, typer.Option(help="Which cases of a data folder: train, val, test, or all.")] = "test",
-    steps: Annotated[str, typer.Option(help="Of a run: last, all, or numbers like 0,100,200.")] = "last",
+    steps: Annotated[str, typer.Option(help="Of a run: last, ends, all, or numbers like 0,100,200.")] = "last",
     out: Annotated[Path | None, typer.Option(help="Folder of the evaluations, one in it for each step.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Evaluate the first N cases.")] = None,
     template: Annotated[str | None, typer.Option(help="Prompt: diagnosis, top5, short, or a file.")] = None,
@@ -298,7 +298,7 @@ def _generator(
     from diagnosis_zero.engine.generate import load_generator
     from diagnosis_zero.train.start import opens_thinking
 
-    generator = load_generator(target.model, raw=raw)
+    generator = load_generator(target.model, dtype=target.dtype, raw=raw)
     return generator, not raw and opens_thinking(generator.policy)
 
 

@@ -156,7 +156,7 @@ class OpenAIGenerator:
     def _status_fault(self, status: int, headers: Any, text: str) -> Exception:
         """What an HTTP error means for this call: try again, give it up, or stop altogether."""
         said = without_key(f"HTTP {status}: {_message(text)}", self.endpoint)
-        if status == 400 and "max_completion_tokens" in text and self._limit_name == "max_tokens":
+        if status == 400 and "max_completion_tokens" in text:  # also of calls sent before the first answer came
             self._limit_name = "max_completion_tokens"  # OpenAI's newer models; known after the first call
             return _PassingError(said)
         if status in FATAL or "insufficient_quota" in text:

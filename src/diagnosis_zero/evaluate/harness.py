@@ -45,6 +45,7 @@ def evaluate_choices(
         InputError: the harness is not installed, or fewer options than four.
     """
     done = out / "summary.json"
+    _agree(out / "benchmark.json", {"model": model, "data": data and str(data), "limit": limit})
     questions = read_questions(task, data, limit) if data else None
     if not done.is_file():
         with TemporaryDirectory() as scratch:
@@ -57,6 +58,18 @@ def evaluate_choices(
     summary = summarise(judged, samples=1, top=1, judge=JUDGE)
     records.write_json(done, records.as_dict(summary))
     return summary
+
+
+def _agree(path: Path, asked: dict[str, Any]) -> None:
+    """Write what was asked for on the first call; hold later calls to it."""
+    if not path.is_file():
+        records.write_json(path, asked)
+        return
+    before = records.read_json(path)
+    changed = [name for name, value in asked.items() if before.get(name) != value]
+    if changed:
+        what = f"this benchmark was run with another {changed[0]} ({before.get(changed[0])})"
+        raise InputError(what, where=path, mend="Give another --out, or remove the folder.")
 
 
 def _run(model: str, task: str, include: Path, limit: int | None, batch: int) -> list[dict[str, Any]]:

@@ -63,11 +63,12 @@ _NUMBERED = re.compile(r"(\d{1,2})\s*+[.:)]")
 _SCORE = re.compile(r":\s*+score\s*+:?\s*+([012])[;.,]?$", re.IGNORECASE)
 _THINK_END = "</think>"
 _ADDRESSES = (
-    "ignore", "disregard", "forget", "override", "instruction", "previous", "the above", "grade", "grader", "grading",
-    "score", "judge", "verdict", "evaluat", "you are", "you must", "please", "respond", "reply", "output", "assistant",
-    "system:", "system prompt", "user:", "developer", "prompt", "correct answer", "mark this", "mark as", "accept this",
-    "treat this", "counts as", "1: 2", "list a", "list b", "proposed", "<|", "|>", "[inst", "</", "```", "###",
-    "{answer", "{diagnosis", "{score",
+    "ignore", "disregard", "forget", "override", "instruction", "previous", "the above", "grade:", "grade is",
+    "grade of", "grade as", "grader", "grading", "score", "judge", "verdict", "evaluat", "you are", "you must",
+    "please", "respond", "reply", "your output", "output:", "output only", "assistant", "system:", "system prompt",
+    "user:", "developer", "prompt", "correct answer", "mark this", "mark as", "accept this", "treat this",
+    "counts as", "1: 2", "list a", "list b", "proposed", "<|", "|>", "[inst", "</", "```", "###", "{answer",
+    "{diagnosis", "{score",
 )  # fmt: skip
 """Words that no disease name needs and a text that talks to a judge does."""
 

@@ -8,7 +8,6 @@ most ten diseases, and where there is no such parent, 2 or 0 only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ from typing import Any
 
 from diagnosis_zero import records
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.parsing import ranked
 from diagnosis_zero.types import Answer
 
 TOP = 5
 MOST_DISEASES = 10
-_MARK = re.compile(r"[ \t]*+(?:\d{1,2}[.):]|[-*•])[ \t]++")
-_NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +90,6 @@ def named(answer: str | None, top: int) -> tuple[str, ...]:
     return tuple(ranked(answer)[:top])
 
 
-def ranked(answer: str) -> list[str]:
-    """The items of a list: one a line, or "1. A; 2. B" in one line. Numbers, bullets and closing marks go."""
-    lines = [line for line in answer.splitlines() if line.strip()]
-    if len(lines) == 1:
-        lines = _numbered(lines[0])
-    items = (_MARK.sub("", line, count=1).strip().rstrip(";,.").strip() for line in lines)
-    return [item for item in items if item]
-
-
 def table(rows: Sequence[tuple[str, Mapping[str, Shares]]]) -> str:
     """Results as in RareArena's README, in Markdown and per cent: (model, {"top1", "top5": shares}) a row."""
     names = ("score 0 (missing)", "score 1 (hypernyms)", "score 2 (synonyms)", "total")
@@ -136,15 +125,3 @@ def _disease(row: Any, number: int, path: Path) -> tuple[str, Orphanet]:
 
 def _orpha_numbers(answer: Answer) -> list[str]:
     return [name.partition(":")[2] for name in answer.reference_ids if name.upper().startswith("ORPHA:")]
-
-
-def _numbered(line: str) -> list[str]:
-    """``1. A 2. B 3. C`` cut before each next number in turn; a number out of turn belongs to a name."""
-    cuts, number = [], 1
-    for found in _NUMBER.finditer(line):
-        if int(found[1]) == number:
-            cuts.append(found.start())
-            number += 1
-    if not cuts or line[: cuts[0]].strip():
-        return [line]
-    return [line[start:end] for start, end in zip(cuts, [*cuts[1:], len(line)], strict=True)]

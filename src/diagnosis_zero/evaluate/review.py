@@ -98,11 +98,11 @@ def pair_lines(
     lines = []
     for name, answers in sides.items():
         for answer in answers:
-            if answer.sample == 0 and (name, answer.case_id) in labels and answer.answer:
+            if answer.sample == 0 and (name, answer.case_id) in labels:
                 row = {
                     "case_id": cases[answer.case_id].source_id or answer.case_id,
                     "model": name,
-                    "prediction": answer.answer,
+                    "prediction": answer.answer or "",
                     "references": list(answer.references),
                     "judges": {judge: labels[name, answer.case_id]},
                 }

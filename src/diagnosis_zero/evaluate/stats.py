@@ -174,7 +174,8 @@ def paired(
         p, test = sign_flip(data.sums, seed=seed), "sign-flip over clusters"
         middle, error = data.mean, data.standard_error
         if error == 0:
-            middle, error = _agresti_min(0, 0, data.effective)
+            up, down = max(data.mean, 0.0), max(-data.mean, 0.0)  # every cluster changed alike
+            middle, error = _agresti_min(up * data.effective, down * data.effective, data.effective)
     reach = data.quantile(confidence) * error
     detectable = (data.quantile(confidence) + float(stats.t.ppf(0.8, data.freedom))) * error
     low, high = max(-1.0, middle - reach), min(1.0, middle + reach)
@@ -298,7 +299,7 @@ class _Clustered:
         return float(stats.t.ppf(0.5 + confidence / 2, self.freedom))
 
 
-def _agresti_min(gained: int, lost: int, n: float) -> tuple[float, float]:
+def _agresti_min(gained: float, lost: float, n: float) -> tuple[float, float]:
     """Centre and standard error of a paired difference of proportions, half a case added to each cell."""
     up, down, total = gained + 0.5, lost + 0.5, n + 2.0
     middle = (up - down) / total

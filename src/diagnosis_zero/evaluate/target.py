@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.records import read_json
 
 _STEP = re.compile(r"step-(\d+)")
 
@@ -20,6 +21,8 @@ class Target:
     step: int
     model: str
     slug: str
+    dtype: str = "auto"
+    """The number format that a run computes in: its answers before and after training are compared in one."""
 
 
 def is_run(model_or_run: str) -> bool:
@@ -45,7 +48,13 @@ def targets(model_or_run: str, steps: str = "last", base: str | None = None) -> 
         models.setdefault(0, base)
     wanted = _wanted(steps, sorted(models), run)
     name = run.resolve().name
-    return [Target(name, step, models[step], f"step-{step:06d}") for step in wanted]
+    dtype = _dtype(run / "manifest.json")
+    return [Target(name, step, models[step], f"step-{step:06d}", dtype) for step in wanted]
+
+
+def _dtype(manifest: Path) -> str:
+    """As the manifest has it; a run on verl, whose checkpoints are bfloat16, leaves it to the machine."""
+    return str(read_json(manifest).get("dtype", "auto")) if manifest.is_file() else "auto"
 
 
 def slug(name: str) -> str:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 Key = tuple[str, int]
 """(case id, sample): one answer within an evaluation."""
 
+RANKED = "ranked.jsonl"
+"""What an evaluation of ranked lists holds beside its answers."""
 MOST_ROLLOUTS = 60
 """So many steps' rollouts are read, evenly spread over the run: enough for its curves."""
 SAMPLED_STEPS = 3
@@ -179,9 +181,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def load_evaluations(run: Path, name: str) -> list[Evaluation]:
-    """The evaluations of a run in the order of their steps."""
-    folders = (run / "evaluations").glob("*/answers.jsonl")
-    loaded = [load_evaluation(file.parent, name) for file in folders]
+    """The evaluations of a run in the order of their steps; ranked lists answer another question and are left out."""
+    folders = [file.parent for file in (run / "evaluations").glob("*/answers.jsonl")]
+    loaded = [load_evaluation(folder, name) for folder in folders if not (folder / RANKED).is_file()]
     return sorted(loaded, key=lambda evaluation: (evaluation.step, evaluation.path.name))
 
 
