@@ -80,10 +80,14 @@ dir = "{runs}"
 @pytest.fixture(scope="module")
 def vignettes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Called]:
     runs = tmp_path_factory.mktemp("runs")
+    recipe = vignettes_recipe(runs)
+    return recipe, run_here(recipe)
+
+
+def vignettes_recipe(runs: Path, *overrides: str) -> Recipe:
     path = runs / "recipe.toml"
     path.write_text(VIGNETTES.format(runs=runs), encoding="utf-8")
-    recipe = config.load(path)
-    return recipe, run_here(recipe)
+    return config.load(path, overrides)
 
 
 def test_the_folder_is_that_of_the_design(vignettes: tuple[Recipe, Called]) -> None:
@@ -252,6 +256,39 @@ def test_another_experiment_is_not_resumed_unless_forced(short_run: Recipe) -> N
     assert [row["step"] for row in rows(other) if row["kind"] == "train"] == [1, 2]
 
 
+def test_other_content_of_the_same_files_is_another_experiment(toy_inputs: Path, tmp_path: Path) -> None:
+    inputs = shutil.copytree(toy_inputs, tmp_path / "inputs")
+    recipe = toy_recipe(inputs, tmp_path, "train.steps=1", "eval.cases=1")
+    run_here(recipe)
+    cases = inputs / "data" / "cases.jsonl"
+    cases.write_text(cases.read_text(encoding="utf-8").replace("Patient", "Person", 1), encoding="utf-8")
+    longer = changed(recipe, "train.steps=2")
+    with pytest.raises(InputError, match=r"another experiment: the file of data\.folder has changed.*--force"):
+        run_here(longer, resume=True)
+    assert [step for step, _ in run_here(longer, resume=True, force=True)] == [2]
+    assert [step for step, _ in run_here(longer, resume=True)] == [2]  # what was insisted on is the run's now
+
+
+def test_forced_onto_other_vignettes_a_run_makes_them(tmp_path: Path) -> None:
+    recipe = vignettes_recipe(tmp_path, "train.steps=1")
+    run_here(recipe)
+    before = export.read_cases(recipe.run.folder / "data")
+    run_here(changed(recipe, "data.vignettes.diseases=5", "train.steps=2"), resume=True, force=True)
+    assert len({case.names for case in before}) == 4
+    assert len({case.names for case in export.read_cases(recipe.run.folder / "data")}) == 5
+
+
+def test_a_run_does_not_go_on_from_a_reference_that_rotted(toy_inputs: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(toy_inputs, tmp_path, "train.steps=1", "eval.cases=1")
+    run_here(recipe)
+    weights = checkpoint.folder(recipe.run.folder, 0) / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.safetensors is not as it was written, and the run rests on it"):
+        run_here(changed(recipe, "train.steps=2"), resume=True)
+
+
 def test_hyperparameters_may_change_on_resume(toy_inputs: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(toy_inputs, tmp_path, "train.steps=1", "train.warmup=0", "eval.cases=1")
     run_here(recipe)
@@ -285,8 +322,14 @@ def test_a_stopped_run_goes_on_where_it_was(toy_inputs: Path, tmp_path: Path) ->
     finish(start(run_whole, stopped, resume=True), stopped)
     whole = toy_recipe(toy_inputs, tmp_path / "whole", "train.steps=4")
     finish(start(run_whole, whole), whole)
-    by_kind = [[row for row in without_times(r) if row["kind"] == "train"] for r in (stopped, whole)]
-    assert by_kind[0] == by_kind[1]
+    assert without_times(stopped) == without_times(whole)
+
+
+def test_every_regular_checkpoint_has_a_score(toy_inputs: Path, tmp_path: Path) -> None:
+    """Else the best of them could not be told, and a rewind would go back to step 0."""
+    recipe = toy_recipe(toy_inputs, tmp_path, "train.steps=4", "eval.every=3", "checkpoint.every=2")
+    run_here(recipe)
+    assert [row["step"] for row in rows(recipe) if row["kind"] == "val"] == [0, 2, 3, 4]
 
 
 def test_a_second_signal_stops_at_once(toy_inputs: Path, tmp_path: Path) -> None:

@@ -19,15 +19,16 @@ from diagnosis_zero.train.loop import train
 from diagnosis_zero.types import Case, Reward, RewardFn
 
 VALIDATED, A_STEP = 3, 16
-"""Rewards asked for before the first step (of the three validation cases), and in each step."""
+"""Rewards asked for in a look (at the three validation cases), and in a step."""
 
 
 class Mixing:
-    """A reward whose part ``language`` plunges at step 4: the guard takes it for mixed scripts, once."""
+    """A reward whose part ``language`` plunges at step 4, before which the run has looked so often: the guard takes it
+    for mixed scripts, once."""
 
-    def __init__(self, bad_step: int = 4) -> None:
+    def __init__(self, bad_step: int = 4, looks: int = 2) -> None:
         self.asked = 0
-        self.first = VALIDATED + A_STEP * (bad_step - 1)
+        self.first = VALIDATED * looks + A_STEP * (bad_step - 1)
 
     def __call__(self, think_opened: bool) -> RewardFn:
         return self.reward
@@ -136,7 +137,7 @@ def test_a_resumed_run_remembers_its_rewinds(toy_inputs: Path, tmp_path: Path) -
 
 def rewind_and_die(recipe: Recipe, console: Console, *, event: str, path: str) -> None:
     kill_on(event, path)
-    run(recipe)
+    run(recipe, Mixing(looks=4))
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,33 @@ def test_a_kill_in_the_midst_of_a_rewind_leaves_no_half_of_it(
     if done:
         assert [path.name for path in sorted((kept / "checkpoints").iterdir())] == [f"step-{i:06d}" for i in (1, 2, 3)]
         assert '"step": 4' in (kept / "metrics.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_checkpoint_that_rotted_is_not_gone_back_to(
+    toy_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of step 3 has the best look, and a flipped bit."""
+
+    class RightOnce(Mixing):
+        def reward(self, text: str, case: Case) -> Reward:
+            if self.asked == self.first:
+                flip_a_bit(checkpoint.folder(recipe.run.folder, 3) / checkpoint.STATE)
+            found = super().reward(text, case)
+            right = self.first - VALIDATED < self.asked <= self.first
+            return replace(found, parts={**found.parts, "accuracy": float(right)})
+
+    recipe = guarded(toy_inputs, tmp_path, "rewind", "checkpoint.every=3")
+    run(recipe, RightOnce())
+    said = capsys.readouterr().out
+    assert f"step-000003: {checkpoint.STATE} is not as it was written; not gone back to" in said
+    assert "rewind from step 4 back to step 0" in said
+    assert trained(recipe) == [1, 2, 3, 4, 5, 6]
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def test_rewinds_are_counted(toy_inputs: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from diagnosis_zero import config
 from diagnosis_zero.engine.model import Policy
+from diagnosis_zero.errors import InputError
 from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint, curriculum, guard, observe, opening, rewinds, start
 from diagnosis_zero.train.batch import Credit
@@ -100,10 +101,11 @@ def _steps(run: Run, done: int, total: int) -> int | None:
                 settings = _step(run, step, total, settings)
                 last = step == total
                 stopping = stop()  # asked once: a signal that comes after this stops the run after the next step
-                if last or stopping or step % run.recipe.eval.every == 0:
-                    _look(run, step)
+                keeping = last or step % run.recipe.checkpoint.every == 0
+                if keeping or step % run.recipe.eval.every == 0:
+                    _look(run, step)  # what is kept has a score, so that the best of it can be told
                 decision, why = _watch(run, step)
-                if decision != "go on" and _is_best(run, step):
+                if decision != "go on" and best_step(run.log.rows) == step:
                     _save(run, step)  # the score stands at its best, whatever else the alarm is about
                 if decision == "rewind":
                     step = _rewind(run, step, why)
@@ -111,7 +113,7 @@ def _steps(run: Run, done: int, total: int) -> int | None:
                 if decision == "stop":
                     run.view.say(f"stopped by the guard after step {step}: {why}")
                     return None
-                if last or stopping or step % run.recipe.checkpoint.every == 0:
+                if keeping or stopping:
                     _save(run, step)
                 if stopping and not last:
                     run.view.say(f"stopped after step {step}, saved: go on with --resume")
@@ -216,17 +218,9 @@ def _watch(run: Run, step: int) -> tuple[guard.Decision, str]:
     return decision, "; ".join(alarm.message for alarm in alarms if alarm.level == "collapse")
 
 
-def _is_best(run: Run, step: int) -> bool:
-    """Whether the step was scored, and none before it better."""
-    scores = dict(series(run.log.rows, "val/accuracy"))
-    return step in scores and scores[step] >= max(scores.values())
-
-
 def _rewind(run: Run, step: int, why: str) -> int:
     """Go back to the last good checkpoint, with a lower learning rate and another order; the step gone back to."""
-    whole = [s for s in checkpoint.steps(run.folder) if checkpoint.is_whole(checkpoint.folder(run.folder, s))]
-    best = best_step(run.log.rows, among=whole)
-    target = max(whole) if best is None else best
+    target = _last_good(run)
     state = checkpoint.load_state(checkpoint.folder(run.folder, target))
     aside = rewinds.write_down(run.folder, step, target, why)
     run.log.close()
@@ -236,6 +230,22 @@ def _rewind(run: Run, step: int, why: str) -> int:
     run.optimizer.load_state(state["optimizer"])
     run.view.say(f"rewind from step {step} back to step {target}: {why}")
     return target
+
+
+def _last_good(run: Run) -> int:
+    """The step of the best checkpoint that is as it was written."""
+    places = {step: checkpoint.folder(run.folder, step) for step in checkpoint.steps(run.folder)}
+    left = [step for step, place in places.items() if checkpoint.is_whole(place)]
+    while left:
+        best = best_step(run.log.rows, among=left)
+        target = left[-1] if best is None else best
+        wrong = checkpoint.fault(places[target])
+        if wrong is None:
+            return target
+        run.view.say(f"{places[target]}: {wrong}; not gone back to")
+        left.remove(target)
+    mend = "Start again under another run.name (or train from one of their weights: model.id=FOLDER)."
+    raise InputError("no checkpoint to go back to", where=run.folder / "checkpoints", mend=mend)
 
 
 def _save(run: Run, step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None
     if resume:
         if not written.is_file():
             raise InputError("no run to resume", where=folder, mend="Leave out --resume to start it.")
-        _refuse_another_experiment(config.load(written), recipe, force)
+        _refuse_another_experiment(config.load(written), recipe, folder, force)
     elif checkpoint.steps(folder):
         mend = "Go on with it by --resume, or give another name: --set run.name=..."
         raise InputError("a run of this name exists", where=folder, mend=mend)
@@ -67,12 +68,32 @@ def open_folder(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None
         handle.write(config.dump(recipe))
 
 
-def _refuse_another_experiment(old: Recipe, new: Recipe, force: bool) -> None:
+def _refuse_another_experiment(old: Recipe, new: Recipe, folder: Path, force: bool) -> None:
+    """Other keys or other files; where it is insisted on, the run goes on with them from here."""
     changed = config.differences(old, new)
     fixed = [key for key in changed if any(key == f or key.startswith(f"{f}.") for f in config.FIXED_ON_RESUME)]
-    if fixed and not force:
-        what = ", ".join(f"{key} (was {changed[key][0]!r}, now {changed[key][1]!r})" for key in fixed)
-        raise InputError(f"this would be another experiment: {what}", mend="Start a new run, or insist with --force.")
+    manifest = records.read_json(folder / "manifest.json") if (folder / "manifest.json").is_file() else {}
+    began_with, now = manifest.get("files", {}), _files(new)
+    told = [f"{key} (was {changed[key][0]!r}, now {changed[key][1]!r})" for key in fixed]
+    told += [
+        f"the file of {key} has changed" for key in began_with if key not in fixed and now.get(key) != began_with[key]
+    ]
+    if told and not force:
+        mend = "Start a new run, or insist with --force."
+        raise InputError(f"this would be another experiment: {', '.join(told)}", where=folder, mend=mend)
+    if told and manifest:
+        records.write_json(folder / "manifest.json", {**manifest, "files": now})
+    if any(key.startswith("data.") for key in fixed):
+        shutil.rmtree(folder / "data", ignore_errors=True)  # the vignettes of the old keys
+
+
+def _files(recipe: Recipe) -> dict[str, str]:
+    """Hashes of what the recipe only names, by its key: another content is another experiment."""
+    template = prompts.load_template(recipe.prompt.template).encode()
+    named = {"data.folder": recipe.data.folder and Path(recipe.data.folder) / "cases.jsonl"}
+    named["reward.catalogue"] = Path(recipe.reward.catalogue)
+    files = {key: records.sha256(path) for key, path in named.items() if path and path.is_file()}
+    return {"prompt.template": hashlib.sha256(template).hexdigest(), **files}
 
 
 def begin(
@@ -98,6 +119,8 @@ def begin(
         write_checkpoint(folder, 0, policy, optimizer)
     else:
         dtype = records.read_json(folder / "manifest.json")["dtype"]
+        if recipe.lora or recipe.train.kl_coefficient:
+            _check_initial(checkpoint.folder(folder, 0))
         # With LoRA the weights are those of step 0 for ever; the adapter comes from the optimizer's state.
         policy = models.load(str(checkpoint.folder(folder, 0) if recipe.lora else latest), dtype=dtype)
         cases = start.short_enough(cases, policy, template, recipe.data.max_prompt_tokens, view.say)
@@ -111,6 +134,14 @@ def begin(
     reward, judge = reward_for(opened), judge_for and judge_for(opened)
     rates = pass_rates(folder / "rollouts") if recipe.rollout.curriculum else {}
     return Run(recipe, folder, cases, policy, reference, optimizer, reward, judge, template, opened, rates, log, view)
+
+
+def _check_initial(initial: Path) -> None:
+    """The base of an adapter and the reference of the KL term are read from it all the run long."""
+    wrong = checkpoint.fault(initial)
+    if wrong is not None:
+        what = f"{wrong}, and the run rests on it (the base of its adapter, or the reference of its KL term)"
+        raise InputError(what, where=initial, mend="Put the folder back from a copy, or start a new run.")
 
 
 def _optimizer(recipe: Recipe, policy: Policy) -> MasterAdamW:
@@ -152,6 +183,7 @@ def _manifest(recipe: Recipe, policy: Policy, dtype: str, cases: start.Splits) -
         "dtype": dtype,
         "threads": torch.get_num_threads(),
         "seed": recipe.run.seed,
+        "files": _files(recipe),
         "cases": {"train": len(cases.train), "val": len(cases.val), "test": len(cases.test)},
         **records.provenance(),
     }
