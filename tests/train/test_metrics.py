@@ -145,12 +145,17 @@ def test_wandb_writes_its_offline_run_without_network_and_leaves_nothing_behind(
     command = [*without_network(), sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
     assert done.returncode == 0, done.stderr
-    (record,) = run.glob("wandb/offline-run-*/*.wandb")
+    kept = (run / "wandb" / "run-id.txt").read_text(encoding="utf-8")
+    assert kept.startswith("run-")  # the folder's name, and drawn digits: another run of that name is another run
+    assert kept != "run-"
+    (record,) = run.glob(f"wandb/offline-run-*-{kept}/*.wandb")
     content = record.read_bytes()
     assert b"reward/mean" in content
     assert b"val/accuracy" in content
     assert not (home / "wandb").exists()  # nothing in the folder that the run was started in
     assert outliving("HOME", str(home)) == []
+    subprocess.run(command, env=environment, check=True, cwd=home)  # resumed
+    assert {path.name.split("-", 3)[3] for path in run.glob("wandb/offline-run-*")} == {kept}
 
 
 def without_network() -> list[str]:

@@ -34,7 +34,7 @@ Detector = Callable[[History], str | None]
 NOISE = 5.0
 """Standard errors that a change must exceed; the best of many windows is a flattered past, which takes about 1."""
 HORIZON = 300
-"""Steps of training that are looked back on; held-out scores are kept for the whole run."""
+"""Steps of training that are looked back on, in a longer run its beginning; held-out scores are kept for all of it."""
 QUIET = 25
 """Steps for which a detector that has spoken says nothing more."""
 

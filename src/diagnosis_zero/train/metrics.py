@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from diagnosis_zero.errors import InputError
-from diagnosis_zero.records import parse_row
+from diagnosis_zero.records import atomic_write, parse_row
 
 FILE = "metrics.jsonl"
 Row = dict[str, Any]
@@ -125,20 +126,28 @@ def _tensorboard(run_dir: Path, first_step: int) -> Iterator[Sink]:
 
 @contextmanager
 def _wandb(run_dir: Path, first_step: int) -> Iterator[Sink]:
-    """Offline or not is wandb's own setting (WANDB_MODE); the run's folder name makes its id, so that a
-    resume goes on in the same wandb run. The step is a metric of its own, since wandb's counter cannot go
-    back."""
+    """Offline or not is wandb's own setting (WANDB_MODE). A resume goes on in the same wandb run, and a run of the
+    same name elsewhere in another. The step is a metric of its own, since wandb's counter cannot go back."""
     try:
         import wandb
     except ImportError as error:
         raise _missing("wandb") from error
     name = run_dir.resolve().name
-    run = wandb.init(project="diagnosis-zero", name=name, id=name, resume="allow", dir=str(run_dir))
+    run = wandb.init(project="diagnosis-zero", name=name, id=_wandb_id(run_dir), resume="allow", dir=str(run_dir))
     run.define_metric("*", step_metric="step")
     try:
         yield lambda row: run.log({"step": row["step"], **_numbers(row)})
     finally:
         run.finish()
+
+
+def _wandb_id(run_dir: Path) -> str:
+    """Drawn once and kept with the run."""
+    kept = run_dir / "wandb" / "run-id.txt"
+    if not kept.is_file():
+        with atomic_write(kept) as handle:
+            handle.write(f"{run_dir.resolve().name}-{secrets.token_hex(4)}")
+    return kept.read_text(encoding="utf-8")
 
 
 SINKS: dict[str, Callable[[Path, int], AbstractContextManager[Sink]]] = {
