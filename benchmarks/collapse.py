@@ -50,7 +50,7 @@ from diagnosis_zero.train.rollout import rollout
 from diagnosis_zero.train.view import View
 from diagnosis_zero.types import Case, Reward, RewardFn, SamplingParams
 
-SET_ON, SHOWN_ON = (0, 1, 2), (40, 41, 42)
+SET_ON, SHOWN_ON = (0, 1, 2), (50, 51, 52)
 HEALTHY_STEPS = 100
 IN_TIME, ENDS_WELL = 0.2, 0.05
 """Shares of the best score that may be lost when the alarm comes, and at the end of a run that rewinds."""
