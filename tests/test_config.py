@@ -119,7 +119,7 @@ def test_unknown_section_from_the_command_line_names_the_override(recipe_file: P
         ("train", "Write --set section.key=value"),
         ("=3", "Write --set section.key=value"),
         ("train.lr.x=3", "train.lr"),
-        ("train.steps.x=3", "'steps' in --set 'train.steps.x=3' is not a section"),
+        ("train.steps.x=3", "'steps' in --set 'train.steps.x=3' is a key, not a section. Write --set"),
     ],
 )
 def test_wrong_value_names_the_key(recipe_file: Path, override: str, words: str) -> None:
@@ -134,6 +134,8 @@ def test_wrong_value_names_the_key(recipe_file: Path, override: str, words: str)
         (["rollout.prompts=6", "train.minibatches=4"], "6 prompts do not divide into 4", "one of 1, 2, 3, 6"),
         (["train.micro_batch_tokens=2047"], "(1024 + 1024 tokens)", "2048 or more"),
         (["train.overlong_buffer=1024"], "not below rollout.max_tokens", "205"),
+        (["train.overlong_buffer=99"], 'no effect with train.overlong = "score"', '"penalise"'),
+        (["train.objective=cispo", "train.dual_clip=3.0"], "no effect with cispo", "Remove it"),
     ],
 )
 def test_batch_that_does_not_add_up_says_how_to_mend_it(
@@ -151,7 +153,7 @@ def test_missing_key_missing_file_and_broken_toml(tmp_path: Path, recipe_file: P
     assert "line 1" in message(recipe_file)
     recipe_file.write_bytes(b'[model]\nid = "\xff"')
     assert "not TOML" in message(recipe_file)
-    assert "no such recipe" in message(tmp_path / "none.toml")
+    assert "none.toml'. Give a file, or one that comes with the package" in message(tmp_path / "none.toml")
 
 
 @given(

@@ -84,3 +84,13 @@ def test_names_that_a_recipe_may_choose_are_those_the_modules_offer() -> None:
 def test_shipped_recipe_by_a_wrong_name() -> None:
     with pytest.raises(InputError, match="Did you mean 'smollm2'"):
         config.shipped("smolm2")
+    with pytest.raises(InputError, match="Did you mean 'lora'"):
+        config.load("recipes/lor.toml")
+
+
+def test_shipped_recipe_by_its_name_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.load("lora") == config.load(config.shipped("lora"))
+    mine = config.dump(config.load("lora", ["run.name=mine"]))
+    (tmp_path / "lora").write_text(mine, encoding="utf-8")
+    assert config.load("lora").run.name == "mine", "a file of one's own comes first"

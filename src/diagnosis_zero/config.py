@@ -25,13 +25,14 @@ FIXED_ON_RESUME = ("model", "lora", "data", "prompt", "reward", "run.seed", "war
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe; each override is ``section.key=value`` with the value in TOML (or a bare word).
+    """Read a recipe, a file or the name of one that comes with the package (``smollm2``); each override is
+    ``section.key=value`` with the value in TOML (or a bare word).
 
     Raises:
         InputError: no such file, not TOML, an unknown key, a value of the wrong type or range, or a batch
             that does not add up; it names the file (or the override), the key and the mend.
     """
-    path = Path(path)
+    path = Path(path) if Path(path).is_file() else shipped(str(path))
     tree = _read_toml(path)
     origin = {_override(tree, text): f"--set {text}" for text in overrides}
     try:
@@ -58,7 +59,8 @@ def shipped(name: str) -> Path:
     folders = [folder for folder in (here / "recipes", here.parents[1] / "recipes") if folder.is_dir()]
     found = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.toml")}
     if name not in found:
-        raise InputError(f"no recipe named {name!r}", mend=nearest(name, list(found)))
+        hint = nearest(Path(name).stem, list(found))
+        raise InputError(f"no recipe {name!r}", mend=f"Give a file, or one that comes with the package by name. {hint}")
     return found[name]
 
 
@@ -95,6 +97,15 @@ def faults(recipe: Recipe) -> list[tuple[str, str]]:
                 f"Set it to about a fifth of it ({math.ceil(rollout.max_tokens / 5)}), or remove it.",
             )
         )
+    if train.overlong_buffer is not None and train.overlong != "penalise":
+        found.append(
+            (
+                f'train.overlong_buffer has no effect with train.overlong = "{train.overlong}"',
+                'Remove it, or set train.overlong = "penalise".',
+            )
+        )
+    if train.dual_clip is not None and train.objective == "cispo":
+        found.append(("train.dual_clip has no effect with cispo, which bounds every ratio", "Remove it."))
     return found
 
 
@@ -114,12 +125,12 @@ def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError("no such recipe", where=path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not TOML ({error})", where=path) from error
+        raise InputError(
+            f"not TOML ({error})", where=path, mend="Write [section] lines, and key = value lines below each."
+        ) from error
 
 
 def _override(tree: dict[str, Any], text: str) -> tuple[str, ...]:
@@ -132,7 +143,9 @@ def _override(tree: dict[str, Any], text: str) -> tuple[str, ...]:
     for part in parts[:-1]:
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise InputError(f"{part!r} in --set {text!r} is not a section")
+            raise InputError(
+                f"{part!r} in --set {text!r} is a key, not a section", mend="Write --set section.key=value."
+            )
     node[parts[-1]] = _value(value.strip())
     return parts
 

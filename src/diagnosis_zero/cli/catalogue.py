@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from diagnosis_zero.nomenclature.catalogue import Catalogue
     from diagnosis_zero.nomenclature.score import MatchFn
 
-Files = Annotated[list[Path] | None, typer.Option(show_default=False)]
 Opened = Annotated[
     str, typer.Option("--catalogue", help="A file made by `dz catalogue build`, default (HPO's diseases), or none.")
 ]
@@ -34,11 +33,13 @@ def register(app: typer.Typer) -> None:
 @commands.command()
 def build(
     out: Annotated[Path, typer.Option(help="The index file to write.")],
-    orphanet_hypernyms: Files = None,
-    orphadata: Files = None,
-    obo: Files = None,
-    obographs: Files = None,
-    sssom: Files = None,
+    orphanet_hypernyms: Annotated[list[Path] | None, typer.Option(help="RareArena's orphanet_hypernym.json.")] = None,
+    orphadata: Annotated[
+        list[Path] | None, typer.Option(help="Orphadata's products 1 (names) and 3 (classifications), XML.")
+    ] = None,
+    obo: Annotated[list[Path] | None, typer.Option(help="An ontology in OBO: Mondo, Disease Ontology, ORDO.")] = None,
+    obographs: Annotated[list[Path] | None, typer.Option(help="An ontology in OBO Graphs JSON: mondo.json.")] = None,
+    sssom: Annotated[list[Path] | None, typer.Option(help="Mappings in SSSOM TSV: which ids mean one disease.")] = None,
     hpo: Annotated[bool, typer.Option("--hpo", help="Add the diseases of HPO's annotations.")] = False,
     json_out: Json = None,
 ) -> None:
@@ -61,7 +62,7 @@ def build(
         raise InputError("no source given", mend="Give at least one, for example --hpo.")
     for _, path in files:
         if not path.is_file():
-            raise InputError("no such file", where=path)
+            raise InputError("no such file", where=path, mend="docs/reward.md says where each source is had.")
     facts = chain.from_iterable(sources.READERS[kind](path) for kind, path in _shown(files, "reading"))
     about = {"sources": [{"kind": kind, "file": path.name, "sha256": sha256(path)} for kind, path in files]}
     counts = write(facts, out, about=about)

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML), e.g. recipes/demo.toml.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe: a TOML file, or a shipped one by its name: demo.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the findings to this file too.")] = None,
 ) -> None:

@@ -18,10 +18,12 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML), e.g. recipes/smollm2.toml.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe: a TOML file, or a shipped one by its name: smollm2.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Resume even with other data or another model.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Resume although keys that make another experiment differ: model, data, ...")
+    ] = False,
     engine: Annotated[Literal["local", "verl"], typer.Option(help="local: this machine. verl: many GPUs.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="verl: print its command, and start nothing.")] = False,
 ) -> None:

@@ -46,7 +46,7 @@ def examine(path: Path, overrides: Sequence[str] = ()) -> Iterator[Note]:
         recipe = config.load(path, overrides)
         template = prompts.load_template(recipe.prompt.template)
     except InputError as fault:
-        yield error("recipe", str(fault), fault.mend or "Mend the recipe.")
+        yield error("recipe", ": ".join(filter(None, (fault.where, fault.what))), fault.mend or "Mend the recipe.")
         return
     yield ok("recipe", f"{path} reads, and its batch adds up")
     yield from machine.packages(recipe)

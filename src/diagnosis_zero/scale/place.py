@@ -77,7 +77,8 @@ def check_data(recipe: Recipe, place: Place) -> None:
     for split, files, least in (("train", place.train_files, recipe.rollout.prompts), ("val", place.val_files, 1)):
         rows = sum(_rows(file) for file in files)
         if rows < least:
-            raise InputError(f"{rows} cases in the {split} split, {least} are needed", where=files[0])
+            mend = "Lower rollout.prompts, or prepare more cases." if split == "train" else "dz prepare makes one."
+            raise InputError(f"{rows} cases in the {split} split, {least} are needed", where=files[0], mend=mend)
     row = next(pq.ParquetFile(place.train_files[0]).iter_batches(1)).to_pylist()[0]
     wanted = prompts.fill(prompts.load_template(recipe.prompt.template), row["extra_info"]["text"])
     if row["prompt"][-1]["content"] != wanted:

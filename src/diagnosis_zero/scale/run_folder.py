@@ -230,7 +230,10 @@ def merge(run: Path, source: Path, step: int) -> Path:
     try:
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise InputError(f"verl could not merge the checkpoint of step {step}: {' '.join(last)}", where=shards)
+            what = f"verl could not merge the checkpoint of step {step}: {' '.join(last)}"
+            raise InputError(
+                what, where=shards, mend="Free space or mend the folder, then --resume: it is merged then."
+            )
         _put_in_adapter(aside)
         return checkpoint.save(run, step, lambda place: _move(aside, place), {"engine": "verl"})
     finally:

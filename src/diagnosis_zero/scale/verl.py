@@ -194,7 +194,8 @@ def _follow(run: _Run, state: Translation, running: Running, log: Path) -> str:
         if steps:
             _merge(run, state, up_to=steps[-1])
         if raised := process.ours(log):
-            raise InputError(f"the reward failed in verl's workers: {raised}", where=log)
+            mend = "The log has the whole of it; mend the data or the reward, then --resume."
+            raise InputError(f"the reward failed in verl's workers: {raised}", where=log, mend=mend)
         time.sleep(LOOK_EVERY)
 
 
