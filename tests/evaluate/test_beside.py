@@ -184,6 +184,12 @@ def test_a_bad_grade_is_named_with_its_line(tmp_path):
     path.write_text(text)
     with pytest.raises(InputError, match=r"review\.csv:2: grade 'yes'"):
         read_review(path, key)
+    path.write_text("row,grade_1,grade_2\n2,2,\n")
+    with pytest.raises(InputError, match=r"1 of the rows of .* are missing: 1\. Put them back"):
+        read_review(path, key)
+    path.write_text("row,grade_1,grade_2\n1,2,\n1,0,\n")
+    with pytest.raises(InputError, match=r"review\.csv:3: row '1' stands twice"):
+        read_review(path, key)
     path.write_text("row,grade_1\n1,2\n")
     with pytest.raises(InputError, match="no column 'grade_2'"):
         read_review(path, key)

@@ -7,6 +7,7 @@ from doubles import Scripted, full_form, knows, make_cases
 
 from diagnosis_zero.errors import InputError
 from diagnosis_zero.evaluate.compare import compare
+from diagnosis_zero.evaluate.replies import Reply
 from diagnosis_zero.evaluate.run import evaluate
 from diagnosis_zero.types import SamplingParams
 
@@ -113,6 +114,30 @@ def test_best_of_five_against_best_of_five(tmp_path):
     table.write_text("packet_id\trank\n" + "\n".join(f"case-{i}\t5" for i in range(10)) + "\n")
     assert compare(table, tmp_path / "ours", top=5).difference == pytest.approx(-0.8)
     assert compare(table, tmp_path / "ours").before == 0
+
+
+def test_an_answer_that_never_came_is_no_wrong_answer_of_five_either(tmp_path):
+    class Failing(Scripted):
+        def stream(self, prompts, n, params):
+            for place, chat in enumerate(prompts):
+                bad = "Patient 3" in chat[-1]["content"]
+                completion = self._completion(chat[-1]["content"], 0)
+                yield Reply(place, 0, None, error="timeout") if bad else Reply(place, 0, completion)
+
+    settings = {"model": "m", "step": 0, "template": "{case}", "params": GREEDY, "judge": "ontology", "top": 5}
+    listing = full_form("1. Common cold\n2. Marfan syndrome")
+    for name in ("a", "b"):
+        evaluate(Failing(lambda text, sample: listing), make_cases(10), tmp_path / name, **settings)
+    for top in (1, 5):
+        found = compare(tmp_path / "a", tmp_path / "b", top=top)
+        assert (found.n, found.dropped) == (9, 1)
+
+
+def test_a_quoted_header_is_read_as_the_rows_are(tmp_path):
+    ours = evaluated(tmp_path / "ours", knows(0), make_cases(3))
+    table = tmp_path / "lirical.csv"
+    table.write_text('"rank","case_id"\n' + "".join(f'"1","case-{i}"\n' for i in range(3)))
+    assert compare(table, ours).before == 1
 
 
 def test_a_difference_in_how_they_were_asked_is_told(tmp_path):

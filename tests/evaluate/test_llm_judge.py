@@ -17,7 +17,7 @@ from diagnosis_zero.evaluate.judge_prompt import LONGEST, build, flag, load_judg
 from diagnosis_zero.evaluate.llm_judge import Bill, LLMJudge, first_then, majority
 from diagnosis_zero.evaluate.protocol import Orphanet, ScoreSets, rules_2024, rules_2026
 from diagnosis_zero.evaluate.verdict_cache import VerdictCache
-from diagnosis_zero.types import Answer, SamplingParams
+from diagnosis_zero.types import Answer, SamplingParams, Verdict
 
 PARAMS = SamplingParams(max_tokens=64, temperature=0)
 ANY = frozenset({0, 1, 2})
@@ -329,6 +329,19 @@ def test_the_ontology_settles_what_it_can_and_the_model_gets_the_rest(cache):
     assert (settled.label, opened.label, opened.rule) == (2, 1, "llm")
     assert {settled.judge, opened.judge} == {"ontology+llm"}
     assert len(generator.asked) == 1
+
+
+def test_a_name_that_the_catalogue_finds_but_cannot_decide_goes_to_the_model(cache):
+    def cheap(items):
+        return [
+            tuple(Verdict(i.answer.case_id, 0, 0, "ontology", 0, 0.4, rule, matched_id="ORPHA:1") for rule in rules)
+            for i, rules in zip(items, [("another disease",), ("ambiguous name",), ("shared words",)], strict=True)
+        ]
+
+    generator = Scripted(lambda text, sample: "1: 2")
+    items = [named(f"disease {i}", case=f"case-{i}") for i in range(3)]
+    found = first_then("ontology+llm", cheap, llm(generator, cache))(items)
+    assert [verdict.label for (verdict,) in found] == [0, 2, 2]
 
 
 def test_a_file_that_is_no_cache_is_named(tmp_path):

@@ -116,10 +116,12 @@ def test_a_killed_run_asks_only_for_the_rest_and_gives_the_same(tmp_path, monkey
 
 def test_more_samples_are_added_to_those_at_hand(tmp_path):
     cases = make_cases(5)
-    run(Scripted(knows(0)), cases, tmp_path / "eval", params=SAMPLED, n=2)
+    first = Scripted(knows(0))
+    run(first, cases, tmp_path / "eval", params=SAMPLED, n=2)
     more = Scripted(knows(0))
     summary = run(more, cases, tmp_path / "eval", params=SAMPLED, n=3)
     assert len(more.asked) == 5
+    assert not set(more.seeds) & set(first.seeds), "a sample that draws the numbers of another is that other"
     assert summary.answers == 15
     fewer = run(Scripted(knows()), cases, tmp_path / "eval", params=SAMPLED, n=1)
     assert fewer.answers == 5
@@ -133,6 +135,7 @@ def test_more_samples_are_added_to_those_at_hand(tmp_path):
         ({"template": "Look: {case}"}, "template"),
         ({"params": SamplingParams(max_tokens=65, temperature=0)}, "params"),
         ({"think_opened": True}, "think_opened"),
+        ({"weights": "of another run"}, "weights"),
     ],
 )
 def test_a_folder_holds_one_evaluation(tmp_path, change, named):

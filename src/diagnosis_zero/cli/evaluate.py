@@ -142,6 +142,7 @@ def evaluate(
                     judge=named_judge,
                     catalogue=judging.catalogue,
                     think_opened=think_opened or opened,
+                    weights=target.weights if out else "",
                     progress=report,
                 )
             summaries.append(summary)

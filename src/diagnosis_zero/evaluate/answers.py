@@ -30,13 +30,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How the cases are put to the model. Two calls on one folder must agree in this (``evaluation.json``)."""
+    """How the cases are put to the model. Two calls on one folder must agree in this (``evaluation.json``).
+
+    ``weights`` tells the weights of one run's step from those of another's, where that is known.
+    """
 
     model: str
     step: int
     template: str
     params: SamplingParams
     think_opened: bool = False
+    weights: str = ""
 
 
 def collect(
@@ -60,8 +64,9 @@ def collect(
     wanted = {(case.id, sample) for case in cases for sample in range(n)}
     good = sum(key in wanted and answer.error is None for key, answer in kept.items())
     for batch in _batches(cases, n, streaming=isinstance(generator, Streaming)):
-        seeded = replace(question, params=replace(question.params, seed=_seed(question.params.seed, batch[0].id)))
         for asked, samples in _missing(batch, n, kept):
+            seed = _seed(question.params.seed, batch[0].id, samples if len(samples) < n else ())
+            seeded = replace(question, params=replace(question.params, seed=seed))
             for answers in _ask(generator, asked, samples, seeded):
                 _append(path, answers)
                 kept |= {(answer.case_id, answer.sample): answer for answer in answers}
@@ -86,6 +91,7 @@ def _agree(out: Path, question: Question, cases: Sequence[Case]) -> None:
         "template_sha256": _digest(question.template),
         "params": records.as_dict(question.params),
         "think_opened": question.think_opened,
+        **({"weights": question.weights} if question.weights else {}),
         "cases_sha256": _digest("\n".join(records.to_line(case) for case in cases)),
         "cases": len(cases),
     }
@@ -119,26 +125,24 @@ def _batches(cases: Sequence[Case], n: int, *, streaming: bool) -> Iterator[Sequ
         yield cases[start : start + size]
 
 
-def _missing(batch: Sequence[Case], n: int, kept: Mapping[Key, Answer]) -> Iterator[tuple[list[Case], list[list[int]]]]:
-    """Cases that lack the same number of samples, with the sample numbers that they lack."""
-    lacking: dict[int, tuple[list[Case], list[list[int]]]] = {}
+def _missing(batch: Sequence[Case], n: int, kept: Mapping[Key, Answer]) -> Iterator[tuple[list[Case], list[int]]]:
+    """Cases that lack the same samples, with the numbers of these."""
+    lacking: dict[tuple[int, ...], list[Case]] = {}
     for case in batch:
-        samples = [k for k in range(n) if (case.id, k) not in kept or kept[case.id, k].error is not None]
+        samples = tuple(k for k in range(n) if (case.id, k) not in kept or kept[case.id, k].error is not None)
         if samples:
-            cases, numbers = lacking.setdefault(len(samples), ([], []))
-            cases.append(case)
-            numbers.append(samples)
-    yield from lacking.values()
+            lacking.setdefault(samples, []).append(case)
+    yield from ((cases, list(samples)) for samples, cases in lacking.items())
 
 
 def _ask(
-    generator: Generator | Streaming, cases: list[Case], samples: list[list[int]], question: Question
+    generator: Generator | Streaming, cases: list[Case], samples: list[int], question: Question
 ) -> Iterator[list[Answer]]:
     """Answers in the pieces that are to be saved: one by one from a server, all at once from the engine."""
     chats = [build_chat(case, question.template) for case in cases]
     came = (
-        _answer(cases[reply.prompt], samples[reply.prompt][reply.sample], reply, question)
-        for reply in replies(generator, chats, len(samples[0]), question.params)
+        _answer(cases[reply.prompt], samples[reply.sample], reply, question)
+        for reply in replies(generator, chats, len(samples), question.params)
     )
     if isinstance(generator, Streaming):
         yield from ([answer] for answer in came)
@@ -177,9 +181,12 @@ def _append(path: Path, answers: Sequence[Answer]) -> None:
         os.fsync(handle.fileno())
 
 
-def _seed(seed: int, first_case: str) -> int:
-    """A seed of its own for each batch: the same position in two batches must not draw the same numbers."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{first_case}".encode()).digest()[:4], "big") >> 1
+def _seed(seed: int, first_case: str, some: Sequence[int]) -> int:
+    """A seed of its own for each batch, and for each set of samples asked for by themselves: the generator counts
+    prompts and samples from 0 in every call, and neither two batches nor two samples of a case may draw the same
+    numbers."""
+    later = f"/{','.join(map(str, some))}" if some else ""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{first_case}{later}".encode()).digest()[:4], "big") >> 1
 
 
 def _digest(text: str) -> str:

@@ -17,6 +17,7 @@ from diagnosis_zero.evaluate.judge_prompt import build, flag, parse_grades
 from diagnosis_zero.evaluate.protocol import Sets
 from diagnosis_zero.evaluate.replies import Reply, Streaming, replies
 from diagnosis_zero.evaluate.verdict_cache import VerdictCache, key_of
+from diagnosis_zero.nomenclature.match import ANOTHER, TOO_BROAD
 from diagnosis_zero.types import Chat, Generator, Label, SamplingParams, Verdict
 
 SLICE = 256
@@ -231,7 +232,8 @@ def _vote(label: str, votes: Mapping[str, Verdict]) -> Verdict:
 
 
 def _settles(found: Verdict) -> bool:
-    return found.label in (1, 2) or found.matched_id is not None
+    """A name found but left undecided (it means several diseases, or the truth is in no catalogue) is open."""
+    return found.label in (1, 2) or found.rule in (ANOTHER, TOO_BROAD)
 
 
 def _as_judge(label: str, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:

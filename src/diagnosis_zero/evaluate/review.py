@@ -21,6 +21,7 @@ from diagnosis_zero.types import Answer, Case
 COLUMNS = ("row", "text", "true_diagnosis", "answer_1", "answer_2", "grade_1", "grade_2", "comment")
 Sides = Mapping[str, Sequence[Answer]]
 """Two systems' answers by name."""
+UNGRADED = "Put them back; what is not graded keeps its row, with empty grades."
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -69,10 +70,11 @@ def read_review(path: Path, key_path: Path) -> dict[tuple[str, str], int | None]
     """(system, case id) -> label, None where a cell was left empty.
 
     Raises:
-        InputError: a column or row is missing, or a grade is none of 0, 1, 2; names the line.
+        InputError: a column or row is missing, a row stands twice, or a grade is none of 0, 1, 2; names the line.
     """
     key = records.read_json(key_path)
     labels: dict[tuple[str, str], int | None] = {}
+    left = set(key)
     with io.StringIO(records.read_text(path), newline="") as handle:
         reader = csv.DictReader(handle)
         missing = {"row", "grade_1", "grade_2"} - set(reader.fieldnames or ())
@@ -80,11 +82,16 @@ def read_review(path: Path, key_path: Path) -> dict[tuple[str, str], int | None]
             raise InputError(f"no column {sorted(missing)[0]!r}", where=path)
         for row in reader:
             where = (path, reader.line_num)
-            if row["row"] not in key:
-                raise InputError(f"row {row['row']!r} is not in {key_path.name}", where=where)
+            if row["row"] not in left:
+                what = "stands twice" if row["row"] in key else f"is not in {key_path.name}"
+                raise InputError(f"row {row['row']!r} {what}", where=where, mend="Only the grades are to be changed.")
+            left.remove(row["row"])
             entry = key[row["row"]]
             for side, column in zip(entry["sides"], ("grade_1", "grade_2"), strict=True):
                 labels[side, entry["case_id"]] = _grade(row[column], where)
+    if left:
+        lost = ", ".join(sorted(left, key=int)[:5])
+        raise InputError(f"{len(left)} of the rows of {key_path.name} are missing: {lost}", where=path, mend=UNGRADED)
     return labels
 
 

@@ -50,6 +50,7 @@ def evaluate(
     judge: str | tuple[str, Judge] = "sequence",
     catalogue: Path | str | None = None,
     think_opened: bool = False,
+    weights: str = "",
     progress: Progress | None = None,
 ) -> Summary:
     """Ask the model about every case, judge what it says, and write all of it into ``out``.
@@ -61,6 +62,7 @@ def evaluate(
         judge: "ontology", "sequence", or a judge of one's own with its name.
         catalogue: for the ontology: a file, "default", or None for the words of the names alone. With a judge of
             one's own it is only noted.
+        weights: tells the weights of one run's step from another's, where ``out`` is not of a single run.
 
     Raises:
         InputError: ``out`` was begun with other settings, or the settings cannot go together.
@@ -68,7 +70,7 @@ def evaluate(
     if n > 1 and params.temperature == 0:
         raise InputError(f"{n} samples at temperature 0 are all alike", mend="Set a temperature, or n to 1.")
     out.mkdir(parents=True, exist_ok=True)
-    question = Question(model, step, template, params, think_opened)
+    question = Question(model, step, template, params, think_opened, weights)
     answers = collect(generator, cases, out, question, n=n, progress=progress)
     keep_cases(out.parent / "cases.jsonl", cases)
     return judge_folder(out, answers, judge=judge, catalogue=catalogue, n=n, top=top, cases=cases)

@@ -55,14 +55,15 @@ def scored_evaluation(folder: Path, *, top: int = 1, broader: bool = False, leak
         broader: count an accepted broader term (label 1) as right too.
         leaking: whether cases whose text names the answer take part.
     """
-    answers = read_jsonl(folder / "answers.jsonl", Answer)
+    answers = list(read_jsonl(folder / "answers.jsonl", Answer))
+    failed = {answer.case_id for answer in answers if answer.error is not None}
     counted = {answer.case_id: answer for answer in answers if leaking or not answer.leaks}
     judge, labels = _labels(folder, top)
     least = 1 if broader else 2
     shares = {
         case: sum((label or 0) >= least for label in labels[case]) / len(labels[case])
         for case in counted
-        if labels[case] and None not in labels[case]
+        if case not in failed and labels[case] and None not in labels[case]
     }
     return Scored(
         name=name_of(folder),
@@ -85,12 +86,13 @@ def scored_ranks(path: Path, top: int = 1) -> Scored:
         InputError: a rank is not a whole number, or a patient stands twice; names the line.
     """
     shares: dict[str, float] = {}
-    head, *lines = records.read_text(path).splitlines() or [""]
-    delimiter = "\t" if "\t" in head else ","
-    columns = [name.strip() for name in head.split(delimiter)]
+    lines = records.read_text(path).splitlines()
+    delimiter = "\t" if lines and "\t" in lines[0] else ","
+    table = csv.reader(lines, delimiter=delimiter)
+    columns = [name.strip() for name in next(table, [])]
     patient = _column(columns, ("packet_id", "case_id", "id"), 0)
     rank = _column(columns, ("rank_of_correct", "rank"), -1)
-    for number, row in enumerate(csv.reader(lines, delimiter=delimiter), start=2):
+    for number, row in enumerate(table, start=2):
         if row:
             id_, found = _rank(row, patient, rank, (path, number))
             if shares.setdefault(id_, float(0 < found <= top)) != float(0 < found <= top):

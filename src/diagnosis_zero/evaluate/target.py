@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ class Target:
     slug: str
     dtype: str = "auto"
     """The number format that a run computes in: its answers before and after training are compared in one."""
+    weights: str = ""
+    """Of a checkpoint: tells its weights from those of another run's step of the same number."""
 
 
 def is_run(model_or_run: str) -> bool:
@@ -49,12 +52,22 @@ def targets(model_or_run: str, steps: str = "last", base: str | None = None) -> 
     wanted = _wanted(steps, sorted(models), run)
     name = run.resolve().name
     dtype = _dtype(run / "manifest.json")
-    return [Target(name, step, models[step], f"step-{step:06d}", dtype) for step in wanted]
+    return [
+        Target(name, step, models[step], f"step-{step:06d}", dtype, _weights(Path(models[step]))) for step in wanted
+    ]
 
 
 def _dtype(manifest: Path) -> str:
     """As the manifest has it; a run on verl, whose checkpoints are bfloat16, leaves it to the machine."""
     return str(read_json(manifest).get("dtype", "auto")) if manifest.is_file() else "auto"
+
+
+def _weights(checkpoint: Path) -> str:
+    """A digest of the hashes that the checkpoint's manifest has of its weights; what else is kept there may go."""
+    manifest = checkpoint / "checkpoint.json"
+    files = read_json(manifest).get("files", {}) if manifest.is_file() else {}
+    hashes = "".join(files[name] for name in sorted(files) if name.endswith(".safetensors"))
+    return hashlib.sha256(hashes.encode()).hexdigest() if hashes else ""
 
 
 def slug(name: str) -> str:

@@ -24,6 +24,8 @@ from diagnosis_zero.nomenclature.reference import Reference
 from diagnosis_zero.types import Match
 
 HYPERNYM_SCORE = 0.5
+ANOTHER, TOO_BROAD = "another disease", "hypernym of too many diseases"
+"""The rules by which the catalogue decides that a name is wrong; others only fail to show that it is right."""
 GENE_TIES = ("related", "associated")
 
 
@@ -115,9 +117,9 @@ def _by_meaning(found: Found, name: str, truth: Reference, catalogue: Catalogue)
     if parents:
         return Match(1, HYPERNYM_SCORE, "accepted hypernym", *_shown(parents, catalogue))
     if found.entries & truth.broad_parents:
-        return Match(0, 0.3, "hypernym of too many diseases", *_shown(found.entries, catalogue))
+        return Match(0, 0.3, TOO_BROAD, *_shown(found.entries, catalogue))
     if truth.entries and not catalogue.compatible(found.entries | truth.entries):
-        return Match(0, 0.1, "another disease", *_shown(found.entries, catalogue))
+        return Match(0, 0.1, ANOTHER, *_shown(found.entries, catalogue))
     return None
 
 
