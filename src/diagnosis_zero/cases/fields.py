@@ -8,9 +8,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from diagnosis_zero.cases.prose import is_duration
+
 SEXES = {"m": "MALE", "male": "MALE", "f": "FEMALE", "female": "FEMALE"}
 """The words of GA4GH phenopackets, which every source uses."""
-_DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2}))?(?:[-/.](\d{1,2}))?")
+_TIME = r"(?:[T ]\d{2}:\d{2}[\d:.,]*(?:Z|[+-]\d{2}:?\d{2})?)?"
+_DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2})" + _TIME + ")?)?")
 _ORPHA = re.compile(r"(?:(?:orpha(?:net)?|ordo)[:_ ]?)*(\d{1,9})(?:\.0)?", re.IGNORECASE)
 _UNITS = ("year", "month", "week", "day", "hour")
 
@@ -21,7 +24,8 @@ def sex(value: Any) -> str | None:
 
 
 def iso_date(value: Any) -> str | None:
-    """A year, month or day in figures ("2024-7-16", "2024/07") as ISO 8601, no more precise than given."""
+    """A year, month or day in figures ("2024-7-16", "2024/07") as ISO 8601, no more precise than given; the time of
+    a timestamp is left out."""
     found = _DATE.fullmatch(str(value).strip()) if isinstance(value, str | int) else None
     if not found:
         return None
@@ -34,7 +38,10 @@ def iso_date(value: Any) -> str | None:
 
 
 def iso_age(value: Any) -> str | None:
-    """An age as an ISO 8601 duration: [[1, "year"], [6, "month"]] is "P1Y6M"; a bare number means years."""
+    """An age as an ISO 8601 duration, which may be given as one: [[1, "year"], [6, "month"]] is "P1Y6M"; a bare
+    number means years."""
+    if isinstance(value, str) and is_duration(value.strip()):
+        return value.strip()
     if isinstance(value, str) and _is_number(value):
         value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -13,7 +13,8 @@ from diagnosis_zero.evaluate.stats import Estimate
 from diagnosis_zero.nomenclature.normalise import normalise
 from diagnosis_zero.types import Answer, Case, Verdict
 
-_AGE = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?")
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_AGE = re.compile(f"P(?=.)(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T[0-9HMS.]+)?")
 AGES = ((1, "under 1 year"), (18, "1 to 17 years"), (65, "18 to 64 years"), (float("inf"), "65 years and over"))
 LENGTHS = ((100, "under 100 words"), (300, "100 to 299 words"), (float("inf"), "300 words and over"))
 
@@ -76,9 +77,9 @@ def training_keys(cases: Sequence[Case]) -> frozenset[str]:
 
 def _age(case: Case, known: Known) -> str | None:
     found = _AGE.fullmatch(case.age or "")
-    if found is None or case.age == "P":
+    if found is None:
         return "unknown"
-    years, months, weeks, days = (int(part or 0) for part in found.groups())
+    years, months, weeks, days = (float(part or 0) for part in found.groups())
     return _band(years + months / 12 + weeks / 52 + days / 365, AGES)
 
 
