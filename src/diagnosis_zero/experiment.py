@@ -63,10 +63,19 @@ def run(recipe: Recipe, *, resume: bool = False, force: bool = False, view: View
 
 
 def _report(recipe: Recipe, folder: Path) -> Path:
-    if any((folder / "evaluations").glob("*/answers.jsonl")):
-        think_opened = any(read_prompt(place).think_opened for place in evaluation_folders(folder))
-        analyse(folder, reward=reward_of(recipe, think_opened), only_stale=True)
+    if has_answers(folder):
+        analyse(folder, reward=reward_on(folder, recipe), only_stale=True)
     return build([folder], folder / "report.html")
+
+
+def has_answers(run: Path) -> bool:
+    """Whether there is an evaluation to be analysed."""
+    return any((run / "evaluations").glob("*/answers.jsonl"))
+
+
+def reward_on(run: Path, recipe: Recipe) -> RewardFn:
+    """The recipe's reward for the answers in a run's evaluations (or in the one evaluation folder given)."""
+    return reward_of(recipe, any(read_prompt(folder).think_opened for folder in evaluation_folders(run)))
 
 
 def reward_of(recipe: Recipe, think_opened: bool = False) -> RewardFn:

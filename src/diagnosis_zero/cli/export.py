@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from diagnosis_zero.cli.analysing import bring_up_to_date
 from diagnosis_zero.cli.progress import say
 from diagnosis_zero.errors import InputError
 
@@ -34,7 +35,6 @@ def export(
     step: Annotated[str, typer.Option(help="best (on the validation cases), last, or a number.")] = "best",
 ) -> None:
     """Write a checkpoint as a folder that transformers and vLLM load, ready for a model hub, with its card."""
-    from diagnosis_zero.behaviour.analyse import analyse
     from diagnosis_zero.engine import export as engine
     from diagnosis_zero.records import atomic_write
     from diagnosis_zero.report import card
@@ -47,8 +47,7 @@ def export(
     source = checkpoint.folder(run, number)
     if (source / checkpoint.MANIFEST).is_file() and (wrong := checkpoint.fault(source)):
         raise InputError(wrong, where=source, mend="Export another step.")
-    if any((run / "evaluations").glob("*/answers.jsonl")):
-        analyse(run, only_stale=True)
+    bring_up_to_date(run)
     loaded = load_runs([run])[0]
     with _appearing(out) as folder:
         engine.export(source, folder, _chats(loaded, number), _max_tokens(loaded))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from diagnosis_zero.cli.progress import progress, say
-from diagnosis_zero.errors import InputError
-
-if TYPE_CHECKING:
-    from diagnosis_zero.types import RewardFn
+from diagnosis_zero.cli.analysing import analysed, bring_up_to_date
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders; several are overlaid.", show_default=False)]
 
@@ -27,7 +22,7 @@ def analyse(
 ) -> None:
     """Measure what every completion does: form, reasoning, language, length, reward parts."""
     for run in runs:
-        for file in _analyse(run, only_stale=False):
+        for file in analysed(run, only_stale=False):
             typer.echo(str(file))
 
 
@@ -43,35 +38,10 @@ def report(
     from diagnosis_zero.report.build import build
 
     for run in runs:
-        if any((run / "evaluations").glob("*/answers.jsonl")):
-            _analyse(run, only_stale=True)
+        bring_up_to_date(run)
     typer.echo(str(build(runs, out, redact=redact)))
     if figures:
         from diagnosis_zero.report.figures import write
 
         for file in write(runs, figures, redact=redact):
             typer.echo(str(file))
-
-
-def _analyse(run: Path, *, only_stale: bool) -> list[Path]:
-    from diagnosis_zero.behaviour.analyse import analyse
-
-    with progress(f"analysing {run}") as report:
-        return analyse(run, reward=_reward_of(run), only_stale=only_stale, workers=os.cpu_count() or 1, progress=report)
-
-
-def _reward_of(run: Path) -> RewardFn | None:
-    """The reward that the run was trained on; None, and a word about it, where its recipe cannot be read any more."""
-    from diagnosis_zero import config
-    from diagnosis_zero.behaviour.analyse import evaluation_folders, read_prompt
-    from diagnosis_zero.experiment import reward_of
-
-    recipe = run / "config.toml"
-    if not recipe.is_file():
-        return None
-    try:
-        think_opened = any(read_prompt(folder).think_opened for folder in evaluation_folders(run))
-        return reward_of(config.load(recipe), think_opened)
-    except InputError as error:
-        say(f"no parts of the reward for each answer: {error}")
-        return None
