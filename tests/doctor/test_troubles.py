@@ -190,6 +190,14 @@ def test_07_settings_that_end_in_a_blow_up_are_told(ward: Ward, setting: str) ->
     assert setting.split("=")[0] in note.what
 
 
+def test_07_an_adapter_bears_ten_times_the_learning_rate(ward: Ward) -> None:
+    adapter = "lora.rank=8"
+    assert not complaints(list(settings.stability(ward.recipe("train.lr=9e-5", adapter))))
+    (note,) = complaints(list(settings.stability(ward.recipe("train.lr=2e-4", adapter))))
+    assert note.check == "stability.lr"
+    assert "1e-05" in note.mend
+
+
 def test_12_a_sampler_that_disagrees_with_the_trainer_is_told() -> None:
     (note,) = complaints(list(judge_step({**HEALTHY_STEP, "policy/mismatch_kl": 0.05})))
     assert note.check == "step.gap"

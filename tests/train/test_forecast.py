@@ -15,7 +15,9 @@ import torch
 
 from diagnosis_zero.config import load, shipped
 from diagnosis_zero.doctor.resources import workload
+from diagnosis_zero.engine import decoder, logprobs
 from diagnosis_zero.errors import InputError
+from diagnosis_zero.train import forecast as forecasting
 from diagnosis_zero.train.forecast import ModelSize, Rates, Workload, forecast, row_tokens, trained_parameters
 
 # config.json of SmolLM2-135M, Qwen2.5-7B and Qwen2.5-1.5B, as published.
@@ -53,6 +55,11 @@ SMALL = Workload(
 ORIGINAL = Workload(
     prompts=8, prompt_tokens=700, group=16, response_tokens=1024, token_budget=16384, checkpointing=True, kl=True
 )
+
+
+def test_what_the_forecast_says_again_to_stay_free_of_torch_is_what_the_engine_uses() -> None:
+    assert forecasting.PROJECTIONS == decoder.PROJECTIONS
+    assert forecasting.HEAD_CHUNK == logprobs.CHUNK_TOKENS
 
 
 @pytest.mark.parametrize(("config", "parameters"), [(SMOL, 134_515_008), (QWEN_7B, 7_615_616_512)])

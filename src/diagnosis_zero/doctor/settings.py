@@ -11,6 +11,8 @@ from diagnosis_zero.recipe import Recipe
 HIGHEST_LR = 1e-5
 """Learning rate above which full training of a pretrained model by policy gradients tends to blow up; published runs
 use 3e-7 to 5e-6."""
+LORA_LR = 10
+"""How many times as large a rate an adapter wants and bears ("LoRA Without Regret", Schulman et al. 2025)."""
 
 
 def arithmetic(recipe: Recipe, training: int) -> Iterator[Note]:
@@ -47,9 +49,8 @@ def stability(recipe: Recipe) -> Iterator[Note]:
 
 def _risks(recipe: Recipe) -> Iterator[Note]:
     train, temperature = recipe.train, recipe.rollout.temperature
-    if recipe.model.id != "tiny" and train.lr > HIGHEST_LR:
-        what = f"train.lr = {train.lr:g}: pretrained models blow up above about {HIGHEST_LR:g}"
-        yield warning("stability.lr", what, "Set train.lr to 1e-6, with train.warmup = 10.")
+    if recipe.model.id != "tiny":
+        yield from _lr(train.lr, LORA_LR if recipe.lora else 1)
     if train.max_grad_norm > 10:
         what = f"train.max_grad_norm = {train.max_grad_norm:g}: a late blow-up of the gradient is hardly clipped"
         yield warning("stability.clip", what, "Set train.max_grad_norm = 1.0.")
@@ -69,3 +70,12 @@ def _risks(recipe: Recipe) -> Iterator[Note]:
     if recipe.guard.on_collapse == "warn":
         what = 'guard.on_collapse = "warn": a collapse is told and training goes on'
         yield warning("stability.guard", what, 'Set it to "stop" or "rewind" for a run that nobody watches.')
+
+
+def _lr(lr: float, times: int) -> Iterator[Note]:
+    """``times``: how many times the learning rate of full training the trained weights bear."""
+    if lr > HIGHEST_LR * times:
+        what = f"train.lr = {lr:g}: pretrained models blow up above about {HIGHEST_LR * times:g}"
+        if times > 1:
+            what += " (with an adapter)"
+        yield warning("stability.lr", what, f"Set train.lr to {1e-6 * times:g}, with train.warmup = 10.")
