@@ -50,7 +50,8 @@ FAULT_MEANINGS: dict[str, str] = {
 }
 FAULTS: tuple[str, ...] = tuple(FAULT_MEANINGS)
 
-_TAG = re.compile(r"<[ \t\r\n]*+(/?)[ \t\r\n]*+(think|answer)[ \t\r\n]*+>", re.IGNORECASE | re.ASCII)
+TAG = re.compile(r"<[ \t\r\n]*+(/?)[ \t\r\n]*+(think|answer)[ \t\r\n]*+>", re.IGNORECASE | re.ASCII)
+"""A tag of the form: (the slash of a closing one, its name)."""
 _MARK = re.compile(r"[ \t]*+(?:\d{1,2}[.):]|[-*•])[ \t]++")
 _NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(\d{1,2})[.)] ")
 _MAX_TAGS, _MAX_BRACKETS = 1000, 10_000
@@ -113,7 +114,7 @@ def parse(text: str, *, think_opened: bool = False, truncated: bool = False) -> 
 def _cut(text: str, think_opened: bool) -> tuple[list[_Block], set[str]]:
     """The text as consecutive blocks, tags left out, and the faults that only the order of the tags shows.
     An answer that is never closed gives no block."""
-    tags = list(islice(_TAG.finditer(text), _MAX_TAGS + 1)) if text.count("<") <= _MAX_BRACKETS else None
+    tags = list(islice(TAG.finditer(text), _MAX_TAGS + 1)) if text.count("<") <= _MAX_BRACKETS else None
     if tags is None or len(tags) > _MAX_TAGS:
         return [_Block("outside", text)], {"tags_flooded"}
     blocks: list[_Block] = []
@@ -158,7 +159,7 @@ def _reclaim(blocks: list[_Block]) -> set[str]:
 def _holds_draft(reasoning: str) -> bool:
     """Whether a filled answer block stands inside the reasoning (its tags alone are a mere mention)."""
     start: int | None = None
-    for tag in _TAG.finditer(reasoning):
+    for tag in TAG.finditer(reasoning):
         if tag[2].lower() == "answer":
             if tag[1] and start is not None and not _empty(reasoning[start : tag.start()]):
                 return True

@@ -181,7 +181,7 @@ class Warmstart(_Section):
 
 
 class Eval(_Section):
-    """Scores on the validation split while training; the test split is scored only at the end."""
+    """Scores: the validation split while training, the test split before and after."""
 
     every: Count = 10
     cases: Count = 200
@@ -193,6 +193,7 @@ class Eval(_Section):
 
 class Checkpoint(_Section):
     every: Count = 50
+    """Steps between two; each is scored on the validation cases too, so that a rewind knows what it goes back to."""
     keep: Count = 2
     """Newest checkpoints kept whole (the best is too); of older ones only the weights stay."""
 

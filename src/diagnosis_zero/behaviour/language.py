@@ -7,7 +7,6 @@ away (``latin``), and lingua's opinion of what remains doubtful (``doubt``); wit
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Literal
 
 from diagnosis_zero.behaviour.latin import latin_script
 from diagnosis_zero.behaviour.scripts import other_scripts
+from diagnosis_zero.parsing import TAG
 
 Part = Literal["before", "think", "between", "answer", "after"]
 
@@ -80,7 +80,7 @@ class _Parts:
     def __init__(self, text: str, think_opened: bool) -> None:
         first: Part = "think" if think_opened else "before"
         self._starts, self._parts = [0], [first]
-        for tag in re.finditer(r"<(/?)(think|answer)>", text, re.IGNORECASE):
+        for tag in TAG.finditer(text):
             inside: Part = "think" if tag[2].lower() == "think" else "answer"
             outside: Part = "between" if inside == "think" else "after"
             self._starts.append(tag.end())

@@ -1,4 +1,4 @@
-"""The command line ``dz``. Exit status: 0 done, 2 bad usage or input, 1 a fault of ours."""
+"""The command line ``dz``. Exit status: 0 done, 2 bad usage or input, 1 our own fault, or an error doctor found."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ def benchmark(
     style: Annotated[
         str, typer.Option(help="loglikelihood (lm-eval), generative (ours, with reasoning), both.")
     ] = "both",
-    data_dir: Annotated[Path | None, typer.Option(help="Local question files; else the hub is asked.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Local question files (names: docs/evaluation.md); else the hub is asked.")
+    ] = None,
     steps: Annotated[str, typer.Option(help="Of a run: ends (first and last), all, last, or numbers.")] = "ends",
     limit: Annotated[int | None, typer.Option(min=1, help="The first N questions of each task.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the benchmark's evaluations.")] = None,

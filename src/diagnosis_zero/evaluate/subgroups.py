@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from diagnosis_zero.cases.split import disease_key
 from diagnosis_zero.evaluate import stats
 from diagnosis_zero.evaluate.protocol import Orphanet
 from diagnosis_zero.evaluate.stats import Estimate
-from diagnosis_zero.nomenclature.normalise import normalise
 from diagnosis_zero.types import Answer, Case, Verdict
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -33,7 +33,7 @@ class Known:
     """What the grouping needs beside the cases; each may be empty."""
 
     training: frozenset[str] = frozenset()
-    """Keys of the diseases seen in training (``keys``)."""
+    """Keys of the diseases seen in training (``cases.split.disease_key``)."""
     orphanet: Mapping[str, Orphanet] = field(default_factory=dict)
     unreliable: frozenset[str] = frozenset()
     """Ids of cases whose accepted names are known to be doubtful."""
@@ -65,14 +65,9 @@ def groups_of(case: Case, known: Known) -> list[tuple[str, str]]:
     return [(kind, value) for kind, of in KINDS.items() if (value := of(case, known)) is not None]
 
 
-def keys(case: Case) -> set[str]:
-    """What marks a case's disease: its identifiers and its normalised names."""
-    return {*case.ids, *map(normalise, case.names)}
-
-
 def training_keys(cases: Sequence[Case]) -> frozenset[str]:
     """The keys of all diseases of the training cases."""
-    return frozenset(key for case in cases for key in keys(case))
+    return frozenset(key for case in cases for key in disease_key(case))
 
 
 def _age(case: Case, known: Known) -> str | None:
@@ -94,7 +89,7 @@ def _length(case: Case, known: Known) -> str | None:
 def _seen(case: Case, known: Known) -> str | None:
     if not known.training:
         return None
-    return "seen in training" if keys(case) & known.training else "not seen in training"
+    return "seen in training" if not known.training.isdisjoint(disease_key(case)) else "not seen in training"
 
 
 def _leak(case: Case, known: Known) -> str | None:
