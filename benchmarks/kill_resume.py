@@ -1,6 +1,6 @@
 """Kill a run with SIGKILL at random moments, resume each, and compare it with the run that nobody disturbed.
 
-Every kill is a run of its own: ten steps of a toy model (validated and saved every second step, test cases before
+Every kill is a run of its own: thirty steps of a toy model (validated and saved every second step, test cases before
 and after, report at the end, as ``dz train`` does it), killed once, at a moment drawn evenly over the time that the
 undisturbed run takes, then resumed to its end. A run that has not yet written its recipe is started again. It is
 
@@ -34,7 +34,7 @@ from diagnosis_zero.experiment import evaluation_folder
 from diagnosis_zero.recipe import Recipe
 from diagnosis_zero.train import checkpoint
 
-STEPS = 10
+STEPS = 30
 OFTEN = ("eval.every=2", "checkpoint.every=2")
 """Saved so often that a good part of the kills falls into the writing of a checkpoint."""
 

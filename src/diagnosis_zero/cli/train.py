@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from diagnosis_zero.cli.progress import say
+
 if TYPE_CHECKING:
     from diagnosis_zero.recipe import Recipe
 
@@ -67,9 +69,11 @@ def _locally(recipe: Recipe, resume: bool, force: bool, dry_run: bool) -> None:
 
 def _on_verl(recipe: Recipe, resume: bool, force: bool, dry_run: bool) -> None:
     from diagnosis_zero import experiment
-    from diagnosis_zero.scale import verl
+    from diagnosis_zero.scale import preflight, verl
 
     if dry_run:
+        if not preflight.has_verl():
+            say(f"verl is not installed here, so it has not judged these options. Run: {preflight.INSTALL}")
         typer.echo(verl.dry_run(recipe))
     else:
         typer.echo(verl.train(recipe, partial(experiment.reward_of, recipe), resume=resume, force=force))

@@ -49,6 +49,7 @@ class _Run:
 
 def dry_run(recipe: Recipe) -> str:
     """The command that ``train`` would start, judged by verl where it is installed. Nothing is written or started."""
+    options.check_mapped(recipe)  # before a tokenizer is asked for
     chosen = options.options(recipe, place.find(recipe, None, place.tokenizer_of(recipe)))
     if preflight.has_verl():
         composed = preflight.composed(chosen)
