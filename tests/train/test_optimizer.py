@@ -182,3 +182,12 @@ def test_frozen_parameters_are_left_alone() -> None:
     train(MasterAdamW(model, betas=BETAS, weight_decay=0.1), model, batches(2))
     assert torch.equal(model[0].weight, before["0.weight"])
     assert not torch.equal(model[3].weight, before["3.weight"])
+
+
+def test_the_moments_are_there_before_the_first_step() -> None:
+    """Two numbers a weight: a device that is too small for them is found out before the first rollout."""
+    model = network()
+    optimizer = MasterAdamW(model, betas=BETAS, weight_decay=0.0)
+    moments = [m for one in optimizer.state()["adam"]["state"].values() for m in (one["exp_avg"], one["exp_avg_sq"])]
+    assert sum(m.numel() for m in moments) == 2 * sum(p.numel() for p in model.parameters())
+    assert not any(m.any() for m in moments)
